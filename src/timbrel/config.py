@@ -1,0 +1,146 @@
+"""Plain-data configurations: dataclasses to TOML and back, strictly.
+
+A key that nobody knows is a typing error that would silently train or load another model, so it is
+refused by name. Plain data: nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import msgspec
+
+from timbrel.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def decode_config(data: Mapping[str, Any], cls: type[T], *, name: str = "configuration") -> T:
+    """Makes a `cls`, a dataclass of plain values and dataclasses, from nested tables.
+
+    Args:
+        name: what the tables came from, named in errors.
+
+    Raises:
+        ConfigError: a key is unknown or missing, or a value has the wrong type or is impossible.
+    """
+    for key, allowed in _unknown_keys(data, cls, ""):
+        near = difflib.get_close_matches(key.rpartition(".")[2], allowed, n=1)
+        hint = f'; did you mean "{near[0]}"?' if near else "."
+        raise ConfigError(f'{name}: unknown key "{key}": known here are {", ".join(allowed)}{hint}')
+    try:
+        return msgspec.convert(data, cls)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{name}: {_readable(str(error))}.") from error
+
+
+def encode_config(config: Any) -> dict[str, Any]:
+    """Nested tables of the dataclass `config`; `None` is left out, since TOML has no such value."""
+    if not dataclasses.is_dataclass(config):
+        raise TypeError(f"a configuration is a dataclass, not {type(config).__name__}")
+    return {
+        item.name: _plain(getattr(config, item.name))
+        for item in dataclasses.fields(config)
+        if getattr(config, item.name) is not None
+    }
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        ConfigError: the file is missing or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+
+
+def to_toml(data: Mapping[str, Any]) -> str:
+    """TOML text of nested tables of strings, numbers, booleans and lists."""
+    return "\n".join(_toml_lines(data, ())) + "\n"
+
+
+def _unknown_keys(data: Mapping[str, Any], cls: Any, where: str) -> Iterator[tuple[str, list[str]]]:
+    """Pairs of a dotted key that `cls` does not have and the keys that it has instead."""
+    hints = get_type_hints(cls)
+    for key, value in data.items():
+        if key not in hints:
+            yield f"{where}{key}", list(hints)
+            continue
+        for nested in _dataclasses_in(hints[key]):
+            for table in value if isinstance(value, list) else [value]:
+                if isinstance(table, Mapping):
+                    yield from _unknown_keys(table, nested, f"{where}{key}.")
+
+
+def _dataclasses_in(hint: Any) -> Iterator[Any]:
+    if dataclasses.is_dataclass(hint):
+        yield hint
+    for argument in get_args(hint):
+        yield from _dataclasses_in(argument)
+
+
+def _readable(message: str) -> str:
+    """msgspec's message with its path, `$.mel.hop`, as a dotted key."""
+    text, _, path = message.partition(" - at `$")
+    key = path.rstrip("`").lstrip(".")
+    return f"{key}: {text[:1].lower()}{text[1:]}" if key else text[:1].lower() + text[1:]
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return encode_config(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def _toml_lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterable[str]:
+    if path:
+        yield f"[{'.'.join(map(_toml_key, path))}]"
+    for key, value in table.items():
+        if not isinstance(value, Mapping):
+            yield f"{_toml_key(key)} = {_toml_value(value)}"
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield ""
+            yield from _toml_lines(value, (*path, key))
+
+
+def _toml_key(key: str) -> str:
+    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if bare else _toml_string(key)
+
+
+def _toml_string(text: str) -> str:
+    # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _toml_value(value: Any) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return _toml_string(value)
+        case int() | float():
+            return repr(value)  # "inf" and "nan" are TOML's spelling as well
+        case list() | tuple():
+            return f"[{', '.join(map(_toml_value, value))}]"
+        case Mapping():
+            return f"{{ {', '.join(f'{_toml_key(k)} = {_toml_value(v)}' for k, v in value.items())} }}"
+    raise TypeError(f"TOML has no value of type {type(value).__name__}")
