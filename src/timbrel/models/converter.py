@@ -1,0 +1,191 @@
+"""The bundled converter: content, pitch, energy and a voice straight to the waveform.
+
+A voice is not one vector here but the reference's own frames: the decoder attends from what is to be
+said to how the reference says it, so one short reference goes far and several go farther. A trunk at
+62.5 frames a second predicts the envelopes of a source-filter synthesiser (`source_filter.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from timbrel.audio.mel import PRESETS
+from timbrel.contract import FeatureSpec
+from timbrel.models.convnext import ConvNeXtBlock
+from timbrel.models.source_filter import SourceFilter
+
+
+@dataclass(frozen=True, slots=True)
+class ConverterConfig:
+    """Contracts and sizes of a `Converter`.
+
+    Attributes:
+        content: the frames it was trained on, with the fingerprint of their encoder.
+        mel: of the reference; two of its frames go with one frame of content.
+        attend_after: the trunk blocks that a look at the reference follows.
+        n_fft: of the synthesiser.
+    """
+
+    content: FeatureSpec
+    mel: FeatureSpec = PRESETS["timbrel-16k"]
+    width: int = 384
+    blocks: int = 8
+    kernel: int = 7
+    reference_width: int = 256
+    reference_blocks: int = 4
+    heads: int = 4
+    attend_after: tuple[int, ...] = (1, 3, 5)
+    n_fft: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Prosody:
+    """How it is said, frame by frame at the content's rate.
+
+    Attributes:
+        f0: fundamental frequency in Hz, (B, T), positive also where there is no voice.
+        voicing: probability of voice, (B, T).
+        energy: natural logarithm of the sum of a mel frame's amplitudes, (B, T, 2), for the two mel
+            frames of a content frame.
+    """
+
+    f0: Tensor
+    voicing: Tensor
+    energy: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceTokens:
+    """What the decoder knows of a voice.
+
+    Attributes:
+        tokens: (B, R, W), one for each reference frame.
+        mask: (B, R), true where a token counts.
+        summary: (B, W).
+    """
+
+    tokens: Tensor
+    mask: Tensor
+    summary: Tensor
+
+
+class ReferenceEncoder(nn.Module):
+    """The reference's frames, content beside mel, to `VoiceTokens`."""
+
+    def __init__(self, config: ConverterConfig) -> None:
+        super().__init__()
+        width = config.reference_width
+        self.embed = nn.Linear(config.content.dim + 2 * config.mel.dim, width)
+        self.blocks = nn.ModuleList(
+            ConvNeXtBlock(width, config.kernel) for _ in range(config.reference_blocks)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.score = nn.Linear(width, config.heads)
+        self.summarise = nn.Linear(2 * width * config.heads, width)
+
+    def forward(self, content: Tensor, mel: Tensor, mask: Tensor) -> VoiceTokens:
+        """Content (B, R, C), mel (B, R, 160) of the same frames, mask (B, R) true where there is speech."""
+        frames = self.embed(torch.cat([content, (mel + 5.0) / 2.0], dim=-1))
+        for block in self.blocks:
+            frames = block(frames * mask.unsqueeze(-1))
+        tokens = self.norm(frames)
+        scores = self.score(tokens).masked_fill(~mask.unsqueeze(-1), -1e4)
+        weights = torch.softmax(scores.float(), dim=1).to(tokens.dtype)
+        mean = torch.einsum("brh,brw->bhw", weights, tokens)
+        square = torch.einsum("brh,brw->bhw", weights, tokens.square())
+        deviation = (square - mean.square()).clamp_min(1e-4).sqrt()
+        return VoiceTokens(tokens, mask, self.summarise(torch.cat([mean, deviation], dim=-1).flatten(1)))
+
+
+class ReferenceAttention(nn.Module):
+    """A look from the trunk's frames (B, T, D) at the reference's tokens; added to the frames."""
+
+    def __init__(self, width: int, token_width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.query = nn.Linear(width, token_width)
+        self.key_value = nn.Linear(token_width, 2 * token_width)
+        self.out = nn.Linear(token_width, width)
+
+    def forward(self, frames: Tensor, voice: VoiceTokens) -> Tensor:
+        query = self._split(self.query(self.norm(frames)))
+        key, value = (self._split(part) for part in self.key_value(voice.tokens).chunk(2, dim=-1))
+        mask = voice.mask[:, None, None]
+        found = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return frames + torch.as_tensor(self.out(found.transpose(1, 2).flatten(2)))
+
+    def _split(self, frames: Tensor) -> Tensor:
+        split: Tensor = frames.unflatten(-1, (self.heads, -1))
+        return split.transpose(1, 2)
+
+
+class Converter(nn.Module):
+    """Content (B, T, C), `Prosody` and `VoiceTokens` -> waveform (B, 128 * (2 T - 1)) at 16 kHz."""
+
+    family = "converter"
+    Config = ConverterConfig
+
+    def __init__(self, config: ConverterConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.spec_in = config.content
+        self.synthesis = SourceFilter(config.mel.sample_rate, config.n_fft, config.mel.hop)
+        self.reference = ReferenceEncoder(config)
+        self.embed = nn.Linear(config.content.dim + 4, config.width)
+        self.blocks = nn.ModuleList(
+            ConvNeXtBlock(config.width, config.kernel, condition_dim=config.reference_width)
+            for _ in range(config.blocks)
+        )
+        self.attention = nn.ModuleDict(
+            {
+                str(index): ReferenceAttention(config.width, config.reference_width, config.heads)
+                for index in config.attend_after
+            }
+        )
+        self.norm = nn.LayerNorm(config.width)
+        self.head = nn.Linear(config.width, 2 * 3 * self.synthesis.bins)
+        with torch.no_grad():  # quiet minimum-phase pulses and quieter noise are the point to start from
+            self.head.weight.mul_(0.1)
+            bias = self.head.bias.view(2, 3, -1)
+            bias[:, 0], bias[:, 1], bias[:, 2] = -4.0, 0.0, -6.0
+
+    def forward(
+        self, content: Tensor, prosody: Prosody, voice: VoiceTokens, pulses: Tensor, noise: Tensor
+    ) -> Tensor:
+        """Pulses and noise are the two sources, (B, 128 * (2 T - 1)), see `source_filter`."""
+        filters = self.filters(content, prosody, voice).float()
+        harmonic, phase, breath = filters.unbind(dim=2)
+        return torch.as_tensor(self.synthesis(pulses, noise, harmonic, phase, breath))
+
+    def filters(self, content: Tensor, prosody: Prosody, voice: VoiceTokens) -> Tensor:
+        """Log-amplitude of the harmonic filter, its phase deviation, and log-amplitude of the noise filter,
+        (B, 2 T, 3, F)."""
+        pitch = torch.log2(prosody.f0 / 150.0).unsqueeze(-1)
+        voicing = prosody.voicing.unsqueeze(-1)
+        frames = self.embed(torch.cat([content, pitch * voicing, voicing, prosody.energy / 2.0], dim=-1))
+        for index, block in enumerate(self.blocks):
+            frames = block(frames, voice.summary)
+            if str(index) in self.attention:
+                frames = self.attention[str(index)](frames, voice)
+        heads = self.head(self.norm(frames))
+        return torch.as_tensor(heads.unflatten(-1, (2, 3, -1)).flatten(1, 2))
+
+    @property
+    def context(self) -> int:
+        """Content frames on either side that can change a frame's samples; two for the inverse STFT."""
+        return 2 + self.config.blocks * (self.config.kernel // 2)
+
+
+def mel_pairs(mel: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+    """The two mel frames of each content frame, side by side, and their energies.
+
+    Log-mel (B, >= 2 T, D) -> pairs (B, T, 2 D), energy (B, T, 2) as in `Prosody`.
+    """
+    mel = mel[:, : 2 * frames]
+    energy = torch.logsumexp(mel, dim=-1).unflatten(1, (frames, 2))
+    return mel.unflatten(1, (frames, 2)).flatten(2), energy

@@ -1,0 +1,133 @@
+"""The bundled networks: shapes, receptive fields, what a voice's tokens may and may not change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from timbrel.audio.mel import PRESETS
+from timbrel.contract import FeatureSpec
+from timbrel.models import ContentEncoder, SpeakerEncoder
+from timbrel.models.converter import Converter, ConverterConfig, Prosody, VoiceTokens, mel_pairs
+from timbrel.models.phonetic import PhoneticConfig, PhoneticEncoder
+from timbrel.models.speaker import ConvSpeakerEncoder, SpeakerConfig
+
+CONTENT = FeatureSpec(kind="learned", sample_rate=16000, hop=256, dim=12, encoder="test")
+TINY = ConverterConfig(CONTENT, width=16, blocks=2, reference_width=16, reference_blocks=1, attend_after=(0,))
+
+
+def _converter() -> Converter:
+    torch.manual_seed(0)
+    return Converter(TINY).eval()
+
+
+def _prosody(frames: int) -> Prosody:
+    return Prosody(torch.full((1, frames), 120.0), torch.ones(1, frames), torch.zeros(1, frames, 2))
+
+
+def _voice(model: Converter, frames: int = 20, seed: int = 1) -> VoiceTokens:
+    generator = torch.Generator().manual_seed(seed)
+    content = torch.randn(1, frames, 12, generator=generator)
+    mel = torch.randn(1, frames, 160, generator=generator) - 5
+    return model.reference(content, mel, torch.ones(1, frames, dtype=torch.bool))
+
+
+def _changed_frames(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """Indices of the frames (B, T, ...) that differ."""
+    return torch.nonzero((before - after).abs().flatten(2).amax(dim=(0, 2)) > 1e-7).flatten()
+
+
+@pytest.mark.parametrize("frames", [1, 2, 9])
+def test_the_converter_gives_two_hops_a_frame_less_one(frames: int) -> None:
+    model = _converter()
+    samples = 128 * (2 * frames - 1)
+    source = torch.randn(1, samples)
+    made = model(torch.randn(1, frames, 12), _prosody(frames), _voice(model), source, source)
+    assert made.shape == (1, samples)
+    assert made.isfinite().all()
+
+
+def test_the_content_seen_by_a_frame_is_what_context_says() -> None:
+    model = _converter()
+    content = torch.randn(1, 60, 12)
+    nudged = content.clone()
+    nudged[0, 30] += 1.0
+    prosody, voice = _prosody(60), _voice(model)
+    changed = _changed_frames(
+        model.filters(content, prosody, voice), model.filters(nudged, prosody, voice)
+    ) // 2
+    trunk = model.context - 2  # the rest of `context` is for the inverse STFT
+    assert (int(changed.min()), int(changed.max())) == (30 - trunk, 30 + trunk)
+
+
+def test_frames_that_are_masked_out_do_not_matter() -> None:
+    model = _converter()
+    content, mel = torch.randn(1, 30, 12), torch.randn(1, 30, 160)
+    mask = torch.ones(1, 30, dtype=torch.bool)
+    mask[:, 20:] = False
+    other_content, other_mel = content.clone(), mel.clone()
+    other_content[:, 24:], other_mel[:, 24:] = 9.0, 9.0
+    said, prosody = torch.randn(1, 10, 12), _prosody(10)
+    one = model.filters(said, prosody, model.reference(content, mel, mask))
+    two = model.filters(said, prosody, model.reference(other_content, other_mel, mask))
+    torch.testing.assert_close(one, two)
+
+
+def test_another_voice_gives_other_filters() -> None:
+    model = _converter()
+    said, prosody = torch.randn(1, 10, 12), _prosody(10)
+    one = model.filters(said, prosody, _voice(model, seed=1))
+    two = model.filters(said, prosody, _voice(model, seed=2))
+    assert (one - two).abs().max() > 1e-4
+
+
+def test_gradients_reach_every_weight() -> None:
+    model = _converter()
+    source = torch.randn(1, 128 * 15)
+    model(torch.randn(1, 8, 12), _prosody(8), _voice(model), source, source).square().sum().backward()
+    idle = [name for name, weight in model.named_parameters() if weight.grad is None]
+    assert idle == []
+
+
+def test_mel_pairs_put_two_frames_side_by_side() -> None:
+    mel = torch.arange(12.0).reshape(1, 6, 2)
+    pairs, energy = mel_pairs(mel, 2)
+    assert pairs.tolist() == [[[0, 1, 2, 3], [4, 5, 6, 7]]]
+    torch.testing.assert_close(energy[0, 1, 0], torch.log(torch.exp(torch.tensor([4.0, 5.0])).sum()))
+
+
+@pytest.mark.parametrize(("mel_frames", "content_frames"), [(1, 1), (2, 1), (3, 2), (101, 51)])
+def test_the_phonetic_encoder_halves_the_frames(mel_frames: int, content_frames: int) -> None:
+    model = PhoneticEncoder(PhoneticConfig(width=16, blocks=2, content_dim=12)).eval()
+    assert isinstance(model, ContentEncoder)
+    assert model(torch.randn(2, mel_frames, 80)).shape == (2, content_frames, 12)
+    assert model.spec_out.frame_rate == 62.5
+
+
+def test_the_phonetic_encoder_sees_what_context_says() -> None:
+    torch.manual_seed(0)
+    model = PhoneticEncoder(PhoneticConfig(width=16, blocks=2, content_dim=12)).eval()
+    mel = torch.randn(1, 120, 80)
+    reach = []
+    for nudged_frame in (60, 61):
+        nudged = mel.clone()
+        nudged[0, nudged_frame] += 1.0
+        changed = _changed_frames(model(mel), model(nudged))
+        reach += [abs(int(changed.min()) - nudged_frame / 2), abs(int(changed.max()) - nudged_frame / 2)]
+    assert model.context - 1 < max(reach) <= model.context
+
+
+def test_the_speaker_encoder_gives_unit_vectors_at_any_length() -> None:
+    model = ConvSpeakerEncoder(SpeakerConfig(width=16, blocks=1)).eval()
+    assert isinstance(model, SpeakerEncoder)
+    for frames in (1, 7, 200):
+        vector = model(torch.randn(3, frames, 80))
+        assert vector.shape == (3, 256)
+        torch.testing.assert_close(vector.norm(dim=-1), torch.ones(3))
+
+
+def test_the_converter_names_the_content_it_was_trained_on() -> None:
+    assert _converter().spec_in == CONTENT
+    assert replace(TINY, width=24).mel == PRESETS["timbrel-16k"]
