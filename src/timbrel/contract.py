@@ -149,18 +149,25 @@ def compare(given: FeatureSpec, wanted: FeatureSpec) -> Verdict:
     return Lossy(scale, offset, reasons) if reasons else Bridge(scale, offset)
 
 
+def require_exact(given: FeatureSpec, wanted: FeatureSpec) -> None:
+    """Checks a joint that has no room for a bridge.
+
+    Raises:
+        ContractError: naming each field that differs.
+    """
+    if compare(given, wanted) != Exact():
+        raise ContractError(f"The parts do not fit: {_sentences(given, wanted)}.")
+
+
 def compare_embedding(given: EmbeddingSpec, wanted: EmbeddingSpec) -> None:
     """Checks that vectors of `given` are what `wanted` expects; embedding spaces have no bridge.
 
     Raises:
         ContractError: naming each field that differs.
     """
-    differing = [
-        f"{name} is {_show(one)}, wanted {_show(two)}" for name, one, two in _differences(given, wanted)
-    ]
-    if differing:
+    if given != wanted:
         raise ContractError(
-            f"The voice does not fit: {'; '.join(differing)}; "
+            f"The voice does not fit: {_sentences(given, wanted)}; "
             "enrol the speaker again with this model's speaker encoder."
         )
 
@@ -174,6 +181,12 @@ def _differences(given: Any, wanted: Any) -> Iterator[tuple[str, Any, Any]]:
         one, two = getattr(given, item.name), getattr(wanted, item.name)
         if one != two:
             yield item.name, one, two
+
+
+def _sentences(given: Any, wanted: Any) -> str:
+    return "; ".join(
+        f"{name} is {_show(one)}, wanted {_show(two)}" for name, one, two in _differences(given, wanted)
+    )
 
 
 def _show(value: Any) -> str:
