@@ -1,0 +1,99 @@
+"""The first pass over a source: what must be known of the whole before its first window is converted.
+
+A recording of an hour is read in blocks; what is kept of it are a few numbers a frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from timbrel.audio.pitch import HOP, Pitch, PitchStream, log_f0_statistics
+
+#: Models hear speech whose active frames have this RMS (-20 dBFS).
+STANDARD_LEVEL = 0.1
+_LEVEL_FRAME = 400  # samples at 16 kHz, 25 ms
+#: A frame is active if its energy is within 30 dB of the loudest.
+_ACTIVE = 1e-3
+#: Beyond an octave from the speaker's median a pitch is taken for an error of the tracker.
+_OCTAVE = float(np.log(2.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """A whole recording at 16 kHz, seen once.
+
+    Attributes:
+        samples: their number.
+        gain: brings the recording to `STANDARD_LEVEL`.
+        log_f0: ln(F0 / Hz) at samples 0, 256, ..., (T + 1,) float32, carried on where there is no voice.
+        voicing: its probability, (T + 1,) float32.
+        log_f0_mean, log_f0_std: over voiced frames; 0 where nothing is voiced.
+    """
+
+    samples: int
+    gain: float
+    log_f0: np.ndarray
+    voicing: np.ndarray
+    log_f0_mean: float
+    log_f0_std: float
+
+    def voicing_from(self, first: int, frames: int) -> np.ndarray:
+        """`frames` values from frame `first` on, the last one held beyond the end."""
+        return _lengthen(self.voicing[first : first + frames], frames)
+
+
+def analyse(blocks: Iterable[np.ndarray]) -> Analysis:
+    """Reads consecutive blocks of a recording at 16 kHz."""
+    stream, pitches, energies = PitchStream(), [], []
+    samples, rest = 0, np.zeros(0, dtype=np.float32)
+    for block in blocks:
+        pitches.append(stream.push(block))
+        samples += len(block)
+        joined = np.concatenate([rest, block])
+        whole = len(joined) // _LEVEL_FRAME * _LEVEL_FRAME
+        energies.append(np.square(joined[:whole].reshape(-1, _LEVEL_FRAME)).mean(axis=1))
+        rest = joined[whole:]
+    pitches.append(stream.flush())
+    pitch = Pitch(
+        np.concatenate([part.f0 for part in pitches]), np.concatenate([part.voicing for part in pitches])
+    )
+    mean, std = log_f0_statistics(pitch)
+    frames = 1 + -(-samples // HOP)
+    return Analysis(
+        samples=samples,
+        gain=standard_gain(np.concatenate(energies)),
+        log_f0=_lengthen(continuous_log_f0(pitch), frames),
+        voicing=_lengthen(pitch.voicing, frames),
+        log_f0_mean=mean,
+        log_f0_std=std,
+    )
+
+
+def standard_gain(energies: np.ndarray) -> float:
+    """Gain to `STANDARD_LEVEL` from the mean squares (N,) of 25 ms frames."""
+    loudest = energies.max(initial=0.0)
+    if loudest <= 0:
+        return 1.0
+    return float(STANDARD_LEVEL / np.sqrt(energies[energies > loudest * _ACTIVE].mean()))
+
+
+def continuous_log_f0(pitch: Pitch) -> np.ndarray:
+    """ln(F0 / Hz), (T,), straight across what has no voice or is an octave error; 150 Hz if all has none."""
+    log_f0 = np.log(np.maximum(pitch.f0, 1.0))
+    trusted = pitch.voiced
+    if trusted.any():
+        trusted = trusted & (np.abs(log_f0 - np.median(log_f0[trusted])) < _OCTAVE)
+    if not trusted.any():
+        return np.full(len(log_f0), np.log(150.0), dtype=np.float32)
+    places = np.flatnonzero(trusted)
+    joined: np.ndarray = np.interp(np.arange(len(log_f0)), places, log_f0[places])
+    return joined.astype(np.float32)
+
+
+def _lengthen(frames: np.ndarray, count: int) -> np.ndarray:
+    """(T,) -> (count,), the last value held."""
+    held: np.ndarray = np.pad(frames, (0, max(0, count - len(frames))), mode="edge")
+    return held[:count]

@@ -1,0 +1,172 @@
+"""The bundled kind of model: a decoder that attends to the reference's frames (`models/converter.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from timbrel import registry
+from timbrel.analysis import Analysis, analyse
+from timbrel.audio.mel import MelSpectrogram
+from timbrel.audio.windows import Window
+from timbrel.checkpoint import Checkpoint
+from timbrel.contract import require_exact
+from timbrel.errors import CheckpointError
+from timbrel.level import REACH, follow_level, limit
+from timbrel.methods import Heard, Speak, part
+from timbrel.models.converter import Converter, Prosody, VoiceTokens, mel_pairs
+from timbrel.models.phonetic import PhoneticEncoder
+from timbrel.models.source_filter import PitchCurve, noise
+from timbrel.models.speaker import ConvSpeakerEncoder
+from timbrel.voice import Voice
+
+#: Reference frames (62.5 a second) that count as speech: within this many nats of the loudest.
+_SPEECH_RANGE = 6.0
+#: Zeros after the end of a recording, so that its last samples have frames on both sides.
+_TAIL = 512
+
+N = TypeVar("N", bound=nn.Module)
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """The parts of the pipeline, ready for use on one device."""
+
+    content: PhoneticEncoder
+    speaker: ConvSpeakerEncoder
+    converter: Converter
+    mel: MelSpectrogram
+    device: torch.device
+
+
+class AttendingMethod:
+    """Content encoder, speaker encoder and attending converter; see `methods.Method`."""
+
+    def __init__(self, networks: Networks) -> None:
+        """Raises ContractError if mels or content frames are not what the converter was trained on."""
+        content, converter = networks.content, networks.converter
+        self.fingerprint = content.spec_out.encoder
+        self.speaker_fingerprint = networks.speaker.spec_out.encoder
+        require_exact(networks.mel.spec, content.spec_in)
+        require_exact(networks.mel.spec, networks.speaker.spec_in)
+        require_exact(content.spec_out, converter.spec_in)
+        self._networks = networks
+        self.input_rate = self.sample_rate = networks.mel.spec.sample_rate
+        self.hop = content.spec_out.hop
+        # One frame more for the mel's windows, which begin before the samples they are centred on.
+        self.context = content.context + converter.context + REACH + 1
+
+    @classmethod
+    def of(cls, parts: dict[str, Checkpoint], device: torch.device) -> AttendingMethod:
+        """From the checkpoints of a pipeline."""
+        converter = _built(part(parts, "converter"), Converter, device)
+        mel = MelSpectrogram(converter.config.mel).to(device)
+        content = _built(part(parts, "content"), PhoneticEncoder, device)
+        speaker = _built(part(parts, "speaker"), ConvSpeakerEncoder, device)
+        return cls(Networks(content, speaker, converter, mel, device))
+
+    def hear(self, references: Sequence[Tensor]) -> Heard:
+        """See `methods.Method`."""
+        analyses = [analyse([samples.numpy()]) for samples in references]
+        frames = [self._frames(samples * a.gain) for samples, a in zip(references, analyses, strict=True)]
+        embedding = torch.stack([self.embed(samples) for samples in references]).mean(dim=0)
+        voiced = [a for a in analyses if a.log_f0_mean > 0]
+        return Heard(
+            embeddings={self.speaker_fingerprint: functional.normalize(embedding, dim=-1)},
+            frames={name: torch.cat([one[name] for one in frames]) for name in frames[0]},
+            log_f0_mean=float(np.mean([a.log_f0_mean for a in voiced])) if voiced else 0.0,
+            log_f0_std=float(np.mean([a.log_f0_std for a in voiced])) if voiced else 0.0,
+        )
+
+    def embed(self, samples: Tensor) -> Tensor:
+        """See `methods.Method`."""
+        networks = self._networks
+        vector: Tensor = networks.speaker(networks.mel(samples[None].to(networks.device)))
+        return vector[0].cpu()
+
+    def speaker(self, analysis: Analysis, voice: Voice, seed: int) -> Speak:
+        """See `methods.Method`."""
+        return _Speaker(self._networks, analysis, voice, seed)
+
+    def _frames(self, samples: Tensor) -> dict[str, Tensor]:
+        """Reference frames of one recording at the standard level."""
+        networks = self._networks
+        mel = networks.mel(functional.pad(samples, (0, _TAIL))[None].to(networks.device))
+        count = 1 + len(samples) // networks.content.spec_out.hop
+        content = networks.content(mel)[:, :count]
+        pairs, energy = mel_pairs(mel, count)
+        loudness = energy[0].mean(dim=-1)
+        speech = loudness > loudness.max() - _SPEECH_RANGE
+        return {"content": content[0].cpu(), "mel": pairs[0].cpu(), "speech": speech.cpu()}
+
+
+class _Speaker:
+    """One source in one voice; see `methods.Speak`."""
+
+    def __init__(self, networks: Networks, analysis: Analysis, voice: Voice, seed: int) -> None:
+        self._networks, self._analysis, self._seed = networks, analysis, seed
+        self._hop = networks.content.spec_out.hop
+        self._rate = networks.mel.spec.sample_rate
+        # Moving the mean on the logarithmic scale keeps the source's melody in semitones.
+        both_voiced = analysis.log_f0_mean > 0 and voice.log_f0_mean > 0
+        shift = voice.log_f0_mean - analysis.log_f0_mean if both_voiced else 0.0
+        log_f0 = torch.from_numpy(analysis.log_f0) + shift
+        self._log_f0 = torch.cat([log_f0, log_f0[-1:].expand(_TAIL // self._hop)])
+        self._curve = PitchCurve.of(self._log_f0, self._rate, self._hop)
+        self._tokens = self._hear(voice)
+
+    def __call__(self, window: Window, samples: Tensor) -> Tensor:
+        ends = window.context_stop >= self._analysis.samples
+        heard = functional.pad(samples, (0, _TAIL)) if ends else samples
+        first, frames = window.context_start // self._hop, len(heard) // self._hop
+        made = self._say(heard[: frames * self._hop] * self._analysis.gain, first, frames)
+        made = functional.pad(made, (0, max(0, len(samples) - len(made))))[: len(samples)]
+        levelled = follow_level(made, samples * self._analysis.gain, self._hop)
+        return limit(levelled[window.inner] / self._analysis.gain)
+
+    def _say(self, samples: Tensor, first: int, frames: int) -> Tensor:
+        """Samples (hop * frames,) at the standard level, from frame `first` on -> converted samples.
+
+        They are half a hop fewer: the synthesiser ends at the centre of its last frame.
+        """
+        networks = self._networks
+        length = len(samples) - networks.mel.spec.hop
+        mel = networks.mel(samples[None].to(networks.device))
+        content = networks.content(mel)[:, :frames]
+        _, energy = mel_pairs(mel, frames)
+        prosody = Prosody(
+            self._on_device(torch.exp(self._log_f0[first : first + frames])),
+            self._on_device(torch.from_numpy(self._analysis.voicing_from(first, frames))),
+            energy,
+        )
+        start = first * self._hop
+        pulses = self._curve.pulses(first, first + frames, self._rate)[:length]
+        breath = noise(start, start + length, self._seed)
+        made: Tensor = networks.converter(
+            content, prosody, self._tokens, self._on_device(pulses), self._on_device(breath)
+        )
+        return made[0].cpu()
+
+    def _hear(self, voice: Voice) -> VoiceTokens:
+        frames = [self._on_device(voice.frames[name]) for name in ("content", "mel", "speech")]
+        tokens: VoiceTokens = self._networks.converter.reference(*frames)
+        return tokens
+
+    def _on_device(self, tensor: Tensor) -> Tensor:
+        """A batch of one."""
+        return tensor[None].to(self._networks.device)
+
+
+def _built(checkpoint: Checkpoint, kind: type[N], device: torch.device) -> N:
+    network = registry.build(checkpoint)
+    if not isinstance(network, kind):
+        raise CheckpointError(
+            f'"{checkpoint.path}" holds a {checkpoint.family}, where the pipeline needs a {kind.__name__}.'
+        )
+    return network.to(device).requires_grad_(False)

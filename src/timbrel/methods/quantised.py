@@ -1,0 +1,132 @@
+"""VQVC with a vocoder: the mission's baseline, over mels or over learned features.
+
+Instance normalisation looks at all the frames it is given, so a window of VQVC is never quite the whole;
+windows of equal length with two seconds of context on either side keep the difference below hearing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from timbrel import checkpoint as checkpoints
+from timbrel import registry
+from timbrel.analysis import Analysis
+from timbrel.audio.mel import MelSpectrogram
+from timbrel.audio.windows import Window
+from timbrel.checkpoint import Checkpoint
+from timbrel.contract import Bridge, FeatureSpec, Lossy, compare, require_exact
+from timbrel.errors import CheckpointError, ContractError
+from timbrel.level import follow_level, limit
+from timbrel.methods import Heard, Speak, part
+from timbrel.models import ContentEncoder, Vocoder
+from timbrel.models.griffin_lim import GriffinLim, GriffinLimConfig
+from timbrel.models.vqvc import VQVC
+from timbrel.voice import Voice
+
+_CONTEXT_SECONDS = 2.0
+
+
+class QuantisedMethod:
+    """VQVC, a content encoder if it reads learned features, and a vocoder; see `methods.Method`."""
+
+    def __init__(
+        self,
+        vqvc: VQVC,
+        content: ContentEncoder | None,
+        vocoder: Vocoder,
+        device: torch.device,
+        allow_lossy: bool,
+    ) -> None:
+        """Raises ContractError if features or mels do not fit, or only with loss."""
+        self.fingerprint = self.speaker_fingerprint = checkpoints.fingerprint(vqvc.state_dict())
+        self._vqvc, self._content, self._vocoder, self._device = vqvc, content, vocoder, device
+        self._front = MelSpectrogram(content.spec_in if content is not None else vqvc.spec_in).to(device)
+        if content is not None:
+            require_exact(content.spec_out, vqvc.spec_in)
+        self._scale, self._offset = _bridge(vqvc.spec_out, vocoder.spec_in, allow_lossy)
+        self.input_rate, self.sample_rate = self._front.spec.sample_rate, vqvc.spec_out.sample_rate
+        if self.input_rate != self.sample_rate:
+            raise ContractError(
+                f"sample_rate of the features is {self.input_rate}, of the mel {self.sample_rate}: "
+                "train VQVC on features of audio at the mel's rate."
+            )
+        self.hop = vqvc.spec_out.hop
+        self.context = round(_CONTEXT_SECONDS * vqvc.spec_out.frame_rate)
+
+    @classmethod
+    def of(cls, parts: dict[str, Checkpoint], device: torch.device, allow_lossy: bool) -> QuantisedMethod:
+        """From the checkpoints of a pipeline; without a vocoder Griffin-Lim stands in."""
+        vqvc = registry.build(part(parts, "converter")).to(device)
+        if not isinstance(vqvc, VQVC):
+            raise CheckpointError(f'"{parts["converter"].path}" holds no VQVC.')
+        learned = vqvc.spec_in.kind == "learned"
+        content = _content(part(parts, "content"), device) if learned else None
+        if "vocoder" in parts:
+            vocoder = _vocoder(parts["vocoder"], device)
+        else:
+            vocoder = GriffinLim(GriffinLimConfig(vqvc.spec_out)).to(device)
+        return cls(vqvc, content, vocoder, device, allow_lossy)
+
+    def hear(self, references: Sequence[Tensor]) -> Heard:
+        """See `methods.Method`; several references are averaged."""
+        voice = torch.stack([self._speaker_vector(samples) for samples in references]).mean(dim=0)
+        unit = functional.normalize(voice, dim=-1)
+        return Heard({self.speaker_fingerprint: unit}, {"speaker": voice}, 0.0, 0.0)
+
+    def embed(self, samples: Tensor) -> Tensor:
+        """See `methods.Method`; VQVC's own speaker vector, scaled to unit length."""
+        return functional.normalize(self._speaker_vector(samples), dim=-1)
+
+    def speaker(self, analysis: Analysis, voice: Voice, seed: int) -> Speak:
+        """See `methods.Method`; nothing is drawn at random, and pitch is the network's affair."""
+        vector = voice.frames["speaker"][None].to(self._device)
+
+        def speak(window: Window, samples: Tensor) -> Tensor:
+            code = self._vqvc.encode(self._features(samples), 1 + len(samples) // self.hop)
+            mel = self._vqvc.decode(code.content, vector, code.frames)
+            made = self._vocoder(mel * self._scale + self._offset)[0].cpu()
+            made = functional.pad(made, (0, max(0, len(samples) - len(made))))[: len(samples)]
+            levelled = follow_level(made, samples * analysis.gain, self.hop)
+            return limit(levelled[window.inner] / analysis.gain)
+
+        return speak
+
+    def _speaker_vector(self, samples: Tensor) -> Tensor:
+        vector: Tensor = self._vqvc.encode(self._features(samples)).speaker[0]
+        return vector.cpu()
+
+    def _features(self, samples: Tensor) -> Tensor:
+        mel: Tensor = self._front(samples[None].to(self._device))
+        return mel if self._content is None else torch.as_tensor(self._content(mel))
+
+
+def _content(checkpoint: Checkpoint, device: torch.device) -> ContentEncoder:
+    network = registry.build(checkpoint).to(device)
+    if not isinstance(network, ContentEncoder):
+        raise CheckpointError(f'"{checkpoint.path}" holds a {checkpoint.family}, which encodes no content.')
+    return network
+
+
+def _vocoder(checkpoint: Checkpoint, device: torch.device) -> Vocoder:
+    network = registry.build(checkpoint).to(device)
+    if not isinstance(network, Vocoder):
+        raise CheckpointError(f'"{checkpoint.path}" holds a {checkpoint.family}, which is no vocoder.')
+    return network
+
+
+def _bridge(given: FeatureSpec, wanted: FeatureSpec, allow_lossy: bool) -> tuple[float, float]:
+    """Scale and offset that bring the mel of the decoder to the vocoder's."""
+    match compare(given, wanted):
+        case Bridge(scale, offset):
+            return scale, offset
+        case Lossy(scale, offset, reasons):
+            if not allow_lossy:
+                raise ContractError(
+                    f"The vocoder fits only with loss ({'; '.join(reasons)}): allow it or choose another."
+                )
+            return scale, offset
+    return 1.0, 0.0

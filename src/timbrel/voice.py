@@ -1,0 +1,121 @@
+"""What enrolment keeps of a person, and the `.voice` file.
+
+A voice file is a safetensors file with JSON metadata, never a pickle: embeddings by the fingerprint of
+the encoder that made them, pitch statistics, the reference frames that a model attends to, and where
+they come from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from timbrel.errors import CheckpointError, OutputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SUFFIX = ".voice"
+_FORMAT = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A person's voice as a model knows it.
+
+    Attributes:
+        model: name of the model that enrolled it.
+        encoder: fingerprint of the weights that made `frames`.
+        embeddings: one vector (E,) per speaker encoder, by the encoder's fingerprint.
+        frames: reference frames by kind, each (R, ...).
+        log_f0_mean, log_f0_std: of ln(F0 / Hz) over voiced frames.
+        seconds: speech heard.
+        sources: names of the recordings.
+        warnings: what is wrong with the recordings, in sentences.
+    """
+
+    model: str
+    encoder: str
+    embeddings: dict[str, Tensor]
+    frames: dict[str, Tensor]
+    log_f0_mean: float
+    log_f0_std: float
+    seconds: float
+    sources: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Writes the voice whole or not at all.
+
+        Raises:
+            OutputError: the file exists and `force` is not set, or it cannot be written.
+        """
+        from safetensors.torch import save
+
+        path = Path(path)
+        if path.suffix != SUFFIX:
+            raise OutputError(f'"{path}" must end in {SUFFIX} to be a voice.')
+        if path.exists() and not force:
+            raise OutputError(f'"{path}" exists already: choose another name or add --force.')
+        draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            draft.write_bytes(save(self._tensors(), self._metadata()))
+            draft.replace(path)
+        except OSError as error:
+            raise OutputError(f'"{path}" cannot be written: {error.strerror or error}.') from error
+        finally:
+            draft.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Voice:
+        """Reads a `.voice` file.
+
+        Raises:
+            CheckpointError: the file is missing or is no voice.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        path = Path(path)
+        if not path.is_file():
+            raise CheckpointError(f'There is no voice "{path}".')
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return cls._from(metadata, tensors)
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f'"{path}" is not a voice that this Timbrel can read; enrol it again.'
+            ) from error
+
+    def _tensors(self) -> dict[str, Tensor]:
+        named = {f"embedding.{name}": tensor for name, tensor in self.embeddings.items()}
+        named.update({f"frames.{name}": tensor for name, tensor in self.frames.items()})
+        return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in named.items()}
+
+    def _metadata(self) -> dict[str, str]:
+        facts = {
+            "model": self.model,
+            "encoder": self.encoder,
+            "log_f0_mean": self.log_f0_mean,
+            "log_f0_std": self.log_f0_std,
+            "seconds": self.seconds,
+            "sources": self.sources,
+            "warnings": self.warnings,
+        }
+        return {"timbrel_voice": _FORMAT, "voice": json.dumps(facts)}
+
+    @classmethod
+    def _from(cls, metadata: dict[str, str], tensors: dict[str, Tensor]) -> Voice:
+        if metadata["timbrel_voice"] != _FORMAT:
+            raise ValueError("another format")
+        facts = json.loads(metadata["voice"])
+        facts["sources"], facts["warnings"] = tuple(facts["sources"]), tuple(facts["warnings"])
+
+        def named(prefix: str) -> dict[str, Tensor]:
+            return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+        return cls(embeddings=named("embedding."), frames=named("frames."), **facts)
