@@ -1,0 +1,126 @@
+"""`timbrel convert`: the words of one recording in the voice of another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from timbrel.cli.shared import (
+    Device,
+    DeviceOption,
+    ForceOption,
+    ModelOption,
+    load_converter,
+    progress_line,
+    report_lines,
+    warn,
+)
+from timbrel.errors import ConfigError, OutputError
+from timbrel.registry import DEFAULT_MODEL
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    model: str
+    device: Device
+    seed: int
+    force: bool
+    report: bool
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to `app`."""
+    app.command()(convert)
+
+
+def convert(
+    source: Annotated[Path | None, typer.Argument(help="Recording whose words are kept.")] = None,
+    target: Annotated[
+        list[Path] | None,
+        typer.Option("--target", "-t", help="Recording of the wanted voice, or a .voice file; repeatable."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="File to write (.wav .flac .mp3 .ogg .opus), or folder of a batch."
+        ),
+    ] = None,
+    model: ModelOption = DEFAULT_MODEL,
+    device: DeviceOption = Device.AUTO,
+    seed: Annotated[int, typer.Option(help="Same input, model and seed: same samples.")] = 0,
+    force: ForceOption = False,
+    report: Annotated[bool, typer.Option("--report", help="Print similarity, level and speed.")] = False,
+    batch: Annotated[
+        Path | None, typer.Option(help="CSV with the columns source, target and, if wanted, output.")
+    ] = None,
+) -> None:
+    """Say SOURCE in the voice of --target."""
+    settings = _Settings(model, device, seed, force, report)
+    if batch is not None:
+        if source is not None or target or output is None:
+            raise ConfigError("--batch takes sources and targets from its table and needs a folder: -o DIR.")
+        _convert_batch(batch, output, settings)
+    elif source is None or not target:
+        raise ConfigError("Give a SOURCE and at least one --target, or a table with --batch.")
+    else:
+        _convert_one(source, target, _output_path(source, target[0], output), settings)
+
+
+def _output_path(source: Path, target: Path, output: Path | None) -> Path:
+    name = f"{source.stem}-as-{target.stem}.wav"
+    if output is None:
+        return Path(name)
+    return output / name if output.is_dir() else output
+
+
+def _convert_one(source: Path, targets: list[Path], output: Path, settings: _Settings) -> None:
+    from timbrel.audio.io import check_output, probe
+    from timbrel.batch import target_voice
+
+    # What can be refused is refused before the model is loaded.
+    if output.resolve() in {path.resolve() for path in (source, *targets)}:
+        raise OutputError(f"{output} is also an input: choose another name.")
+    check_output(output, settings.force)
+    probe(source)
+    converter = load_converter(settings.model, settings.device)
+    voice = target_voice(converter, targets)
+    warn(voice.warnings)
+    with progress_line(source.name) as progress:
+        summary = converter.convert_file(
+            source, voice, output, seed=settings.seed, force=settings.force, progress=progress
+        )
+    typer.echo(f"{output}: {summary.seconds:.2f} s, converted in {summary.elapsed:.2f} s")
+    if settings.report:
+        typer.echo("\n".join(report_lines(converter.report(output, source, voice, summary))))
+
+
+def _convert_batch(table: Path, folder: Path, settings: _Settings) -> None:
+    from timbrel.batch import convert_rows, read_pairs
+
+    rows = read_pairs(table, folder)
+    _make_folder(folder)
+    converter = load_converter(settings.model, settings.device)
+    counts = {"made": 0, "skipped": 0, "failed": 0}
+    with progress_line(table.name) as progress:
+        for outcome in convert_rows(
+            rows, converter, folder, seed=settings.seed, force=settings.force, progress=progress
+        ):
+            counts[outcome.state] += 1
+            warn(f"row {outcome.row.number}: {warning}" for warning in outcome.warnings)
+            if outcome.state == "failed":
+                typer.echo(f"timbrel: row {outcome.row.number}: {outcome.message}", err=True)
+            elif outcome.state == "made":
+                typer.echo(f"{outcome.row.output}")
+    typer.echo(f"{counts['made']} converted, {counts['skipped']} done before, {counts['failed']} failed")
+    if counts["failed"]:
+        raise typer.Exit(1)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made a folder: {error.strerror}.") from error

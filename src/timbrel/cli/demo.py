@@ -1,0 +1,44 @@
+"""`timbrel demo`: the shipped pair of recordings, each in the other's voice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from timbrel.cli.shared import Device, DeviceOption, load_converter, progress_line, report_lines, warn
+from timbrel.errors import OutputError
+from timbrel.registry import DEFAULT_MODEL
+
+FOLDER = Path("timbrel-demo")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to `app`."""
+    app.command()(demo)
+
+
+def demo(device: DeviceOption = Device.AUTO) -> None:
+    """Convert the shipped pair of recordings both ways into ./timbrel-demo/."""
+    first, second = recordings()
+    try:
+        FOLDER.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{FOLDER.absolute()} cannot be made a folder: {error.strerror}.") from error
+    converter = load_converter(DEFAULT_MODEL, device)
+    typer.echo(f"model {converter.name}, loaded in {converter.load_seconds:.2f} s")
+    typer.echo(f"the recordings: {first}\n                {second}")
+    for source, target in ((first, second), (second, first)):
+        output = FOLDER.absolute() / f"{source.stem}-as-{target.stem}.wav"
+        voice = converter.enrol(target)
+        warn(voice.warnings)
+        with progress_line(output.name) as progress:
+            summary = converter.convert_file(source, voice, output, force=True, progress=progress)
+        typer.echo(f"\n{output}")
+        typer.echo("\n".join(report_lines(converter.report(output, source, voice, summary))))
+
+
+def recordings() -> tuple[Path, Path]:
+    """The two recordings shipped with the package."""
+    folder = Path(__file__).parents[1] / "assets" / "demo"
+    return folder / "first.flac", folder / "second.flac"

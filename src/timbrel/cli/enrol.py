@@ -1,0 +1,42 @@
+"""`timbrel enrol`: keep a voice, to be used as `--target` later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from timbrel.cli.shared import Device, DeviceOption, ForceOption, ModelOption, load_converter, warn
+from timbrel.errors import OutputError
+from timbrel.registry import DEFAULT_MODEL
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to `app`."""
+    app.command()(enrol)
+
+
+def enrol(
+    references: Annotated[list[Path], typer.Argument(help="Recordings of one person.", metavar="REF...")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, VOICE.voice.")],
+    model: ModelOption = DEFAULT_MODEL,
+    device: DeviceOption = Device.AUTO,
+    force: ForceOption = False,
+) -> None:
+    """Save the voice of one or more recordings of one person."""
+    _check_output(output, force)
+    converter = load_converter(model, device)
+    voice = converter.enrol(*references)
+    warn(voice.warnings)
+    voice.save(output, force=force)
+    typer.echo(f"{output}: {voice.seconds:.1f} s of speech from {len(voice.sources)} recording(s)")
+
+
+def _check_output(output: Path, force: bool) -> None:
+    if output.suffix != ".voice":
+        raise OutputError(f"{output} must end in .voice.")
+    if output.exists() and not force:
+        raise OutputError(f"{output} exists already: choose another name or use --force.")
+    if not output.parent.is_dir():
+        raise OutputError(f"{output} cannot be written: there is no folder {output.parent}.")

@@ -1,0 +1,109 @@
+"""The command line answers at once, and errors are one sentence and exit status 2."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import timbrel as package
+from timbrel.checkpoint import write
+
+from .conftest import Command, is_one_sentence
+
+COMMANDS = ("convert", "enrol", "models", "info", "demo", "train", "prepare")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["models"], ["--version"], ["convert", "--help"]])
+def test_no_torch_where_none_is_needed(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom timbrel.cli.app import main\n"
+        f"sys.argv = ['timbrel', *{arguments!r}]\n"
+        "try:\n    main()\n"
+        "finally:\n    print([m for m in ('torch', 'scipy', 'onnxruntime') if m in sys.modules])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_names_every_command(timbrel: Command) -> None:
+    ended = timbrel("--help")
+    assert ended.code == 0
+    assert all(name in ended.out for name in COMMANDS)
+
+
+def test_the_version(timbrel: Command) -> None:
+    assert timbrel("--version").out == f"timbrel {package.__version__}\n"
+
+
+def test_it_runs_as_a_module(timbrel_process: Command) -> None:
+    assert timbrel_process("--version").out.startswith("timbrel ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["sing"], ["convert", "--loud"], ["convert", "--seed", "high"], ["info"]]
+)
+def test_wrong_usage_ends_with_2(timbrel: Command, arguments: list[str]) -> None:
+    ended = timbrel(*arguments)
+    assert ended.code == 2
+    assert "Usage" in ended.err
+
+
+def test_a_path_the_system_refuses_is_no_traceback(timbrel: Command) -> None:
+    ended = timbrel("info", "a" * 300 + ".voice")
+    assert ended.code == 2
+    assert is_one_sentence(ended.err)
+
+
+def test_models_lists_what_is_installed(timbrel: Command, home: Path) -> None:
+    spec = {
+        "kind": "mel",
+        "sample_rate": 16000,
+        "hop": 200,
+        "dim": 80,
+        "n_fft": 800,
+        "window": 800,
+        "f_max": 8000.0,
+    }
+    provenance = {"licence": "CC0-1.0", "measured": {"nearer": 0.75}}
+    write(
+        home / "models" / "mine",
+        family="vqvc",
+        name="mine",
+        config={"mel": spec},
+        tensors={},
+        provenance=provenance,
+        card="",
+    )
+    ended = timbrel("models")
+    assert ended.code == 0
+    for text in ("mine\n", "vqvc", "CC0-1.0", "nearer 0.75", "80 values, 80 frames/s of 16000 Hz"):
+        assert text in ended.out
+
+
+def test_models_lists_the_bundled_one(timbrel: Command) -> None:
+    assert "timbrel-one (default)" in timbrel("models").out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_being_stopped_runs_the_clean_up(tmp_path: Path, number: int, status: int) -> None:
+    code = (
+        "import os, sys, time\n"
+        "from timbrel.cli import app, models\n"
+        "def stopped():\n"
+        "    try:\n"
+        f"        os.kill(os.getpid(), {int(number)}); time.sleep(5)\n"
+        "    finally:\n"
+        "        open('cleaned', 'w').close()\n"
+        "app.app.command('wait')(stopped)\n"
+        "sys.argv = ['timbrel', 'wait']\n"
+        "app.main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=False)
+    assert ended.returncode == status
+    assert (tmp_path / "cleaned").exists()

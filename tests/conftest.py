@@ -1,0 +1,40 @@
+"""What all tests share: real speech where it lies beside the checkout, and a home of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run, and no complaint about a busy machine.
+settings.register_profile(
+    "timbrel", derandomize=True, deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("timbrel")
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """Folder of real speech with `manifest.csv` and `pairs_dev.csv`; the test is skipped without it."""
+    folder = ROOT.parent / "shared" / "corpus"
+    if not (folder / "manifest.csv").is_file():
+        pytest.skip("no real speech: ../shared/corpus is not there")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_pair() -> tuple[Path, Path]:
+    """The two recordings shipped with the package: speech of two people."""
+    folder = ROOT / "src" / "timbrel" / "assets" / "demo"
+    return folder / "first.flac", folder / "second.flac"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty TIMBREL_HOME, so that what the tester has installed does not matter."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("TIMBREL_HOME", str(folder))
+    return folder
