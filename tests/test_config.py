@@ -53,6 +53,18 @@ def test_what_is_written_is_what_the_standard_reader_reads(data: dict[str, Any])
     assert tomllib.loads(to_toml(data)) == data
 
 
+@dataclass(frozen=True, slots=True)
+class Choir:
+    voices: dict[str, Stage]
+
+
+def test_tables_by_name_are_decoded_and_checked() -> None:
+    choir = Choir({"alto": Stage(2), "bass": Stage(3, 0.1)})
+    assert decode_config(encode_config(choir), Choir) == choir
+    with pytest.raises(ConfigError, match=r'unknown key "voices\.alto\.wdith".*mean "width"'):
+        decode_config({"voices": {"alto": {"wdith": 2}}}, Choir)
+
+
 def test_an_unknown_key_is_named_with_those_that_exist() -> None:
     tables = {"mel": encode_config(MEL), "widthh": 3}
     with pytest.raises(ConfigError, match=r'net\.toml: unknown key "widthh".*mel, width.*mean "width"\?'):

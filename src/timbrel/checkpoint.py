@@ -179,6 +179,7 @@ def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
     # The copies part tensors that share memory, which the format cannot express.
     save_file({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, path)
+    path.chmod(0o644)  # the library writes for its user alone, and a model may be installed for all
 
 
 def _flush(folder: Path) -> None:

@@ -12,7 +12,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -78,9 +78,17 @@ def _unknown_keys(data: Mapping[str, Any], cls: Any, where: str) -> Iterator[tup
             yield f"{where}{key}", list(hints)
             continue
         for nested in _dataclasses_in(hints[key]):
-            for table in value if isinstance(value, list) else [value]:
-                if isinstance(table, Mapping):
-                    yield from _unknown_keys(table, nested, f"{where}{key}.")
+            for place, table in _tables(hints[key], value, f"{where}{key}."):
+                yield from _unknown_keys(table, nested, place)
+
+
+def _tables(hint: Any, value: Any, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The tables that a value of this type holds, each with its dotted place."""
+    if get_origin(hint) is dict and isinstance(value, Mapping):
+        named = [(f"{where}{name}.", table) for name, table in value.items()]
+    else:
+        named = [(where, table) for table in (value if isinstance(value, list) else [value])]
+    yield from ((place, table) for place, table in named if isinstance(table, Mapping))
 
 
 def _dataclasses_in(hint: Any) -> Iterator[Any]:

@@ -1,0 +1,79 @@
+"""A manifest: a CSV with a row per recording, paths relative to the file itself.
+
+Columns `path` and `speaker` are needed; `sex`, `language`, `split` and `text` are used where they
+are; all others are kept as they stand.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+from timbrel.corpora import Utterance, check_ids, hold_out
+from timbrel.errors import CorpusError
+
+NEEDED = ("path", "speaker")
+KNOWN = (*NEEDED, "sex", "language", "split", "text")
+
+
+def read(path: Path) -> list[Utterance]:
+    """All rows of a manifest, or of `manifest.csv` in a folder, in the order of the file.
+
+    Without a column `split`, every 20th recording of a speaker is split "dev".
+
+    Raises:
+        CorpusError: the file is missing, no CSV, or a row lacks its path or speaker.
+    """
+    file = path / "manifest.csv" if path.is_dir() else path
+    if not file.is_file():
+        raise CorpusError(f"{file}: no such file; expected a CSV with columns {', '.join(KNOWN)}.")
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            rows = csv.DictReader(stream)
+            columns = rows.fieldnames or []
+            _check_columns(file, columns)
+            utterances = [_utterance(file, rows.line_num, row) for row in rows]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise CorpusError(f"{file} is not a CSV in UTF-8: {error}.") from error
+    if not utterances:
+        raise CorpusError(f"{file} has no rows below its heading.")
+    check_ids(utterances)
+    return utterances if "split" in columns else _with_splits(utterances)
+
+
+def _check_columns(file: Path, columns: object) -> None:
+    found = [str(column) for column in columns] if isinstance(columns, list) else []
+    missing = [column for column in NEEDED if column not in found]
+    if missing:
+        raise CorpusError(
+            f"{file}: expected the columns {' and '.join(NEEDED)}, found {', '.join(found) or 'none'}."
+        )
+
+
+def _utterance(file: Path, line: int, row: dict[str | None, str | None]) -> Utterance:
+    if None in row or None in row.values():
+        raise CorpusError(f"{file}, line {line}: the row does not have as many cells as the heading.")
+    cells = {str(column): (value or "").strip() for column, value in row.items()}
+    for column in NEEDED:
+        if not cells[column]:
+            raise CorpusError(f"{file}, line {line}: {column} is empty.")
+    recording = Path(cells["path"])
+    return Utterance(
+        id=f"{cells['speaker']}/{recording.stem}",
+        speaker=cells["speaker"],
+        path=file.parent / recording,
+        language=cells.get("language", ""),
+        sex=cells.get("sex", "").strip("?"),
+        text=cells.get("text", ""),
+        split=cells.get("split") or "train",
+        extra={column: value for column, value in cells.items() if column not in KNOWN},
+    )
+
+
+def _with_splits(utterances: list[Utterance]) -> list[Utterance]:
+    by_speaker: dict[str, list[str]] = {}
+    for utterance in utterances:
+        by_speaker.setdefault(utterance.speaker, []).append(utterance.id)
+    held = hold_out(by_speaker)
+    return [replace(one, split="dev") if one.id in held else one for one in utterances]
