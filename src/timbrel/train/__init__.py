@@ -1,0 +1,1 @@
+"""Training: recipes, prepared corpora and one loop over tasks."""

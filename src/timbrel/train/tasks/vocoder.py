@@ -1,0 +1,154 @@
+"""Adversarial training of a vocoder (HiFi-GAN, Kong et al. 2020), whatever its generator.
+
+Two updates a step: the discriminators learn to tell real from generated audio, then the generator
+learns to deceive them while its mel, their inner features and, if wanted, its spectra match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from timbrel.audio.io import Waveform
+from timbrel.audio.mel import PRESETS, MelSpectrogram
+from timbrel.contract import FeatureSpec
+from timbrel.errors import ConfigError
+from timbrel.models.discriminators import DiscriminatorSet, Judgement
+from timbrel.models.hifigan import HiFiGAN
+from timbrel.models.istft import ISTFT
+from timbrel.models.layers import folded_state_dict
+from timbrel.models.losses import (
+    MultiResolutionSTFT,
+    discriminator_adversarial,
+    feature_matching,
+    generator_adversarial,
+    mel_l1,
+)
+from timbrel.train.data import Batch
+from timbrel.train.tasks import Export, Preview, Task, Update, mean_figures
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Of the generator's losses; HiFi-GAN's are the defaults.
+
+    Fields:
+        adversarial_from: the step from which the discriminators take part.
+    """
+
+    mel: float = 45.0
+    features: float = 2.0
+    adversarial: float = 1.0
+    spectra: float = 0.0
+    adversarial_from: int = 0
+
+
+class VocoderTask(Task):
+    """Generator against discriminators.
+
+    Args:
+        generator: features (B, T, D) -> waveform (B, T * hop).
+        discriminators: each judges a waveform (B, L).
+        card: text for the checkpoint.
+    """
+
+    def __init__(
+        self,
+        generator: HiFiGAN | ISTFT,
+        discriminators: Sequence[DiscriminatorSet],
+        weights: Weights,
+        card: str,
+    ) -> None:
+        super().__init__()
+        self.generator = generator
+        self.discriminators = nn.ModuleList(discriminators)
+        self.weights, self.card = weights, card
+        spec = generator.spec_in
+        self.front_end = MelSpectrogram(spec)
+        # The loss hears the whole band, also where the input mel stops short of it.
+        self.loss_front_end = MelSpectrogram(replace(spec, f_max=spec.sample_rate / 2))
+        self.spectra = MultiResolutionSTFT()
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "discriminator": self.discriminators}
+
+    def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
+        real, mel = self._audio_and_mel(batch)
+        fake = self.generator(mel)
+        adversarial = step >= self.weights.adversarial_from
+        if adversarial:
+            pairs = [(judge(real), judge(fake.detach())) for judge in self.discriminators]
+            loss = torch.stack([discriminator_adversarial(*pair) for pair in pairs]).sum()
+            yield Update(loss, "discriminator", {"discriminator": loss})
+        figures = self._figures(real, fake)
+        loss = figures["loss"]
+        if adversarial:
+            with _frozen(self.discriminators):
+                pairs = [(self._judge_real(judge, real), judge(fake)) for judge in self.discriminators]
+            figures["adversarial"] = torch.stack([generator_adversarial(false) for _, false in pairs]).sum()
+            figures["features"] = torch.stack([feature_matching(*pair) for pair in pairs]).sum()
+            loss = loss + self.weights.adversarial * figures["adversarial"]
+            loss = loss + self.weights.features * figures["features"]
+        yield Update(loss, "generator", {**figures, "loss": loss})
+
+    def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
+        pairs = (self._audio_and_mel(batch) for batch in batches)
+        return mean_figures([self._figures(real, self.generator(mel)) for real, mel in pairs])
+
+    def preview(self, batch: Batch) -> Preview:
+        real, mel = self._audio_and_mel(batch)
+        fake = self.generator(mel[:1]).float()
+        rate = self.generator.spec_in.sample_rate
+        return Preview(
+            {"real": mel[0], "generated": self.front_end(fake)[0]},
+            {"real": Waveform(real[0].cpu(), rate), "generated": Waveform(fake[0].cpu(), rate)},
+        )
+
+    def export(self) -> Export:
+        return Export(
+            self.generator.family, self.generator.config, folded_state_dict(self.generator), self.card
+        )
+
+    def _audio_and_mel(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Whole hops of audio (B, T * hop) and their mel (B, T, D)."""
+        hop = self.generator.spec_in.hop
+        frames = batch.source.audio.shape[1] // hop
+        audio = batch.source.audio[:, : frames * hop]
+        # A centred mel has one frame more than there are whole hops.
+        return audio, self.front_end(audio)[:, :frames]
+
+    def _figures(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """The losses that need no discriminator."""
+        mel = mel_l1(self.loss_front_end, fake.float(), real)
+        figures = {"mel": mel, "loss": self.weights.mel * mel}
+        if self.weights.spectra > 0:
+            figures["spectra"] = self.spectra(fake.float(), real)
+            figures["loss"] = figures["loss"] + self.weights.spectra * figures["spectra"]
+        return figures
+
+    @torch.no_grad()
+    def _judge_real(self, judge: nn.Module, real: Tensor) -> Judgement:
+        judgement: Judgement = judge(real)
+        return judgement
+
+
+def front_end(name: str) -> FeatureSpec:
+    """The preset of that name, or a ConfigError with those that exist."""
+    if name not in PRESETS:
+        raise ConfigError(f"settings.front_end must be one of {', '.join(PRESETS)}, not {name}.")
+    return PRESETS[name]
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """No gradients for the parameters; they still flow through to the input."""
+    module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        module.requires_grad_(True)

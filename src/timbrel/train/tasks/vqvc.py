@@ -1,0 +1,109 @@
+"""Training of VQVC (Wu & Lee 2020): one network, one update, the paper's loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from timbrel.audio.io import Waveform
+from timbrel.audio.mel import PRESETS, MelSpectrogram
+from timbrel.config import decode_config, encode_config
+from timbrel.errors import ConfigError
+from timbrel.models.griffin_lim import GriffinLim, GriffinLimConfig
+from timbrel.models.vqvc import VQVC, VQVCConfig, losses
+from timbrel.train.data import Batch, Data, check_sample_rate
+from timbrel.train.tasks import Export, Preview, Task, Update, mean_figures
+
+#: Batches from which the scale of the mels is taken.
+_STATISTICS_BATCHES = 16
+
+CARD = """# VQVC
+
+One-shot voice conversion by vector quantisation (Wu & Lee, ICASSP 2020): content is what the
+codebook keeps, the speaker what it removes. Mel in, mel out; a vocoder of the same mel makes sound.
+The voice that comes out should not be passed off as the person's own speech.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Fields:
+
+    front_end: name of the mel, see `timbrel.audio.mel.PRESETS`.
+    latent_weight: of codebook and commitment loss.
+    model: sizes of the network, see `VQVCConfig`.
+    """
+
+    front_end: str = "timbrel-16k"
+    latent_weight: float = 0.01
+    model: dict[str, Any] = field(default_factory=dict)
+
+
+def build(settings: Settings, data: Data) -> VQVCTask:
+    """The task with its scale taken from the first batches of `data`."""
+    if settings.front_end not in PRESETS:
+        raise ConfigError(
+            f"settings.front_end must be one of {', '.join(PRESETS)}, not {settings.front_end}."
+        )
+    spec = PRESETS[settings.front_end]
+    check_sample_rate(data, spec.sample_rate)
+    tables = {"spec_in": encode_config(spec), "spec_out": encode_config(spec), **settings.model}
+    task = VQVCTask(decode_config(tables, VQVCConfig, name="settings.model"), settings.latent_weight)
+    mels = torch.cat([task.mel(data.batch(step)) for step in range(_STATISTICS_BATCHES)])
+    task.model.fit_statistics(mels, mels)
+    return task
+
+
+class VQVCTask(Task):
+    """Rebuilds mels through the codebook."""
+
+    def __init__(self, config: VQVCConfig, latent_weight: float) -> None:
+        super().__init__()
+        self.model = VQVC(config)
+        self.front_end = MelSpectrogram(config.spec_out)
+        self.latent_weight = latent_weight
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        return {"model": self.model}
+
+    def mel(self, batch: Batch) -> Tensor:
+        """(B, T, D)."""
+        mel: Tensor = self.front_end(batch.source.audio)
+        return mel
+
+    def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
+        figures = self._figures(self.mel(batch))
+        figures["window_perplexity"] = torch.tensor(self.model.quantizer.window_perplexity())
+        figures["codes_used"] = torch.tensor(self.model.quantizer.used_share())
+        yield Update(figures["loss"], "model", dict(figures))
+
+    def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
+        return mean_figures([self._figures(self.mel(batch)) for batch in batches])
+
+    def preview(self, batch: Batch) -> Preview:
+        mel = self.mel(batch)
+        # The second clip's words in the first clip's voice; of a single one, its own.
+        mels = {"source": mel[-1], "reference": mel[0], "converted": self.model.convert(mel[-1:], mel[:1])[0]}
+        vocoder = GriffinLim(GriffinLimConfig(self.model.spec_out)).to(mel.device)
+        rate = self.model.spec_out.sample_rate
+        audio = {name: Waveform(vocoder(one[None])[0].cpu(), rate) for name, one in mels.items()}
+        return Preview(mels, audio)
+
+    def export(self) -> Export:
+        return Export(VQVC.family, self.model.config, self.model.state_dict(), CARD)
+
+    def _figures(self, mel: Tensor) -> dict[str, Tensor]:
+        output = self.model(mel)
+        terms = losses(output, mel, self.latent_weight)
+        return {
+            "loss": terms.total,
+            "reconstruction": terms.reconstruction,
+            "codebook": terms.codebook,
+            "commitment": terms.commitment,
+            "perplexity": output.code.perplexity,
+        }
