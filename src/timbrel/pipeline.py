@@ -37,6 +37,8 @@ Progress = Callable[[float, float], None]
 
 #: Hz, of the first pass over a source.
 ANALYSIS_RATE = 16000
+#: Of all references of a voice together: a decoder that attends to them needs memory for each second.
+MAX_REFERENCE_SECONDS = 180.0
 #: Seconds of output that one window gives.
 WINDOW_SECONDS = 8.0
 
@@ -134,15 +136,22 @@ class VoiceConverter:
         """
         if not references:
             raise AudioError("Give at least one recording of the voice.")
-        waveforms = [_whole(reference, self._method.input_rate) for reference in references]
         names = tuple(_name(reference) for reference in references)
-        warnings: list[str] = []
-        seconds = 0.0
-        for name, waveform in zip(names, waveforms, strict=True):
+        waveforms, warnings, seconds = [], [], 0.0
+        room = MAX_REFERENCE_SECONDS
+        for name, reference in zip(names, references, strict=True):
+            waveform = _whole(reference, self._method.input_rate)
+            if waveform.duration > room:
+                warnings.append(_too_long(name, waveform.duration, room))
+                waveform = _head(waveform, room)
+            if room < io.MIN_SECONDS:
+                continue
+            room -= waveform.duration
             found = condition.assess(waveform)
             condition.require_speech(found, name)
             warnings += [f"{name}: {warning}" for warning in condition.warnings(found)]
             seconds += found.speech_seconds
+            waveforms.append(waveform)
         with torch.inference_mode():
             heard = self._method.hear([waveform.samples for waveform in waveforms])
         return Voice(
@@ -298,25 +307,24 @@ def _whole(recording: Recording, sample_rate: int) -> Waveform:
     """A recording in memory, mono, at `sample_rate`."""
     if not isinstance(recording, Waveform):
         return io.read(recording, sample_rate)
-    samples = resample(_checked(recording), recording.sample_rate, sample_rate)
-    return Waveform(torch.from_numpy(samples), sample_rate)
-
-
-def _checked(waveform: Waveform) -> np.ndarray:
-    """Samples (T,) of a waveform, refused for what a file is refused for; see `io.stream`."""
-    samples = waveform.samples.detach().cpu().float().numpy()
+    samples = recording.samples.detach().cpu().float()
     if samples.ndim != 1:
-        raise AudioError(f"The waveform has the shape {samples.shape}: give one channel, (samples,).")
-    if waveform.duration < io.MIN_SECONDS:
-        raise AudioError(
-            f"The waveform lasts {waveform.duration:.2f} s; at least {io.MIN_SECONDS} s are needed."
-        )
-    if not np.isfinite(samples).all():
-        raise AudioError("The waveform has samples that are not finite numbers.")
-    peak = float(np.abs(samples).max())
-    if not io.SILENCE_PEAK <= peak <= io.MAX_PEAK:
-        raise AudioError(f"The waveform has a peak of {peak:g}, where speech has 0.01 to 1: check its scale.")
-    return samples
+        raise AudioError(f"The waveform has the shape {tuple(samples.shape)}: give one channel, (samples,).")
+    io.check_waveform(recording)
+    return Waveform(
+        torch.from_numpy(resample(samples.numpy(), recording.sample_rate, sample_rate)), sample_rate
+    )
+
+
+def _head(waveform: Waveform, seconds: float) -> Waveform:
+    return Waveform(waveform.samples[: int(seconds * waveform.sample_rate)], waveform.sample_rate)
+
+
+def _too_long(name: str, duration: float, room: float) -> str:
+    return (
+        f"{name}: It lasts {duration:.0f} s; of all references together {MAX_REFERENCE_SECONDS:.0f} s "
+        f"are used, so the first {room:.0f} s of it are heard."
+    )
 
 
 def _name(recording: Recording) -> str:

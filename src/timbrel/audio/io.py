@@ -31,6 +31,7 @@ __all__ = [
     "AudioWriter",
     "Waveform",
     "check_output",
+    "check_waveform",
     "probe",
     "read",
     "read_metadata",
@@ -100,12 +101,36 @@ def write(
         writer.write(waveform.samples.detach().cpu())
 
 
+def check_waveform(waveform: Waveform) -> None:
+    """Refuses in memory what `stream` refuses in a file.
+
+    Raises:
+        AudioError: if it is shorter than 0.3 s, silent throughout, or has samples that are not finite
+            or far beyond full scale.
+    """
+    name, samples = "The waveform", waveform.samples.detach().cpu().numpy()
+    _require_length(name, waveform.duration)
+    _check_samples(name, samples)
+    _require_sound(name, float(np.abs(samples).max()))
+
+
 def _usable(info: AudioInfo) -> AudioInfo:
-    if info.duration < MIN_SECONDS:
-        raise AudioError(
-            f"{info.path} lasts {info.duration:.2f} s; at least {MIN_SECONDS} s are needed, so record more."
-        )
+    _require_length(info.path, info.duration)
     return info
+
+
+def _require_length(name: Path | str, duration: float) -> None:
+    if duration < MIN_SECONDS:
+        raise AudioError(
+            f"{name} lasts {duration:.2f} s; at least {MIN_SECONDS} s are needed, so record more."
+        )
+
+
+def _require_sound(name: Path | str, peak: float) -> None:
+    if peak < SILENCE_PEAK:
+        raise AudioError(
+            f"{name} is silent throughout, its channels averaged; check the microphone or the export."
+        )
 
 
 def _mono(info: AudioInfo, sample_rate: int) -> Iterator[np.ndarray]:
@@ -117,14 +142,11 @@ def _mono(info: AudioInfo, sample_rate: int) -> Iterator[np.ndarray]:
         mono = block.mean(axis=1)
         peak = max(peak, float(np.abs(mono).max(initial=0.0)))
         yield resampler.push(mono)
-    if peak < SILENCE_PEAK:
-        raise AudioError(
-            f"{info.path} is silent throughout, its channels averaged; check the microphone or the export."
-        )
+    _require_sound(info.path, peak)
     yield resampler.push(np.zeros(0, dtype=np.float32), last=True)
 
 
-def _check_samples(path: Path, block: np.ndarray) -> None:
+def _check_samples(path: Path | str, block: np.ndarray) -> None:
     peak = float(np.abs(block).max(initial=0.0))  # NaN if any sample is
     if not np.isfinite(peak):
         raise AudioError(f"{path} has samples that are not finite numbers; export it again.")

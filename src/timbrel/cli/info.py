@@ -53,7 +53,9 @@ def _voice_lines(path: Path) -> Iterator[str]:
     voice = Voice.load(path)
     yield f"{path}: voice, enrolled with {voice.model}"
     yield f"  speech      {voice.seconds:.1f} s"
-    yield f"  pitch       {math.exp(voice.log_f0_mean):.0f} Hz, deviation {voice.log_f0_std:.2f} in log F0"
+    if voice.log_f0_mean > 0:
+        semitones = voice.log_f0_std * 12 / math.log(2)
+        yield f"  pitch       {math.exp(voice.log_f0_mean):.0f} Hz, deviation {semitones:.1f} semitones"
     for encoder, embedding in voice.embeddings.items():
         yield f"  embedding   {embedding.shape[-1]} values by speaker encoder {encoder}"
     for source in voice.sources:

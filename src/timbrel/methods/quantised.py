@@ -106,14 +106,15 @@ class QuantisedMethod:
 
 def _content(checkpoint: Checkpoint, device: torch.device) -> ContentEncoder:
     network = registry.build(checkpoint).to(device)
-    if not isinstance(network, ContentEncoder):
+    if not isinstance(network, ContentEncoder) or not isinstance(network.spec_out, FeatureSpec):
         raise CheckpointError(f'"{checkpoint.path}" holds a {checkpoint.family}, which encodes no content.')
     return network
 
 
 def _vocoder(checkpoint: Checkpoint, device: torch.device) -> Vocoder:
     network = registry.build(checkpoint).to(device)
-    if not isinstance(network, Vocoder):
+    # What says of which kind its output is gives features; a vocoder's is always a waveform.
+    if not isinstance(network, Vocoder) or hasattr(network, "spec_out"):
         raise CheckpointError(f'"{checkpoint.path}" holds a {checkpoint.family}, which is no vocoder.')
     return network
 
