@@ -1,0 +1,255 @@
+"""Training of the converter: to say a piece again in the voice of a reference from elsewhere.
+
+Rebuilding a speaker's own speech teaches it to take timbre from the reference and words from the
+content. Within a batch each piece is also said in the next one's voice: nobody has recorded that, so
+a speaker encoder judges the voice, the student the words, and discriminators the sound.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from timbrel.audio.io import Waveform
+from timbrel.models.converter import Converter, VoiceTokens
+from timbrel.models.source_filter import pulse_train
+from timbrel.train.adversary import Adversary
+from timbrel.train.data import Batch
+from timbrel.train.spectral import SpectralDistance
+from timbrel.train.tasks import Export, Preview, Task, Update, mean_figures
+from timbrel.train.tasks.scenes import Scene, Stage
+from timbrel.train.taught import speaker_vectors
+from timbrel.train.teachers import Resemblyzer
+
+#: Hz. Where pitch may be moved to.
+_PITCH_RANGE = (52.0, 545.0)
+#: Content frames at either end of a converted piece that the student cannot hear well.
+_EDGE = 2
+#: Values of Resemblyzer's vector.
+_TIMBRE_DIM = 256
+
+CARD = """# Converter
+
+Content, pitch and energy of a recording and the frames of a reference in, waveform out: the words of
+the one in the voice of the other. It goes with the content encoder it names, and no other. The voice
+that comes out should not be passed off as the person's own speech.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Of the losses; those that are 0 are not computed.
+
+    Fields:
+        mel, spectra: distances between what was rebuilt and what was recorded.
+        timbre: from a linear reading of the voice's summary to the teacher's vector of the reference.
+        adversarial: of deceiving the discriminators; `features` is relative to it.
+        similarity: from the teacher's vector of what was converted to that of its reference.
+        words: from what the student hears in what was converted to what it should say.
+    """
+
+    mel: float = 3.75
+    spectra: float = 2.0
+    timbre: float = 0.5
+    adversarial: float = 0.0
+    features: float = 2.0
+    similarity: float = 0.0
+    words: float = 0.0
+
+    @property
+    def converts(self) -> bool:
+        """Whether anything is said in another voice."""
+        return self.similarity > 0 or self.words > 0
+
+
+class ConverterTask(Task):
+    """One update without discriminators, two with them; a running average of the weights is exported.
+
+    Args:
+        model: to be trained.
+        stage: makes scenes of batches.
+        root: the prepared corpus, for the teacher's vectors.
+        adversary: needed if `weights.adversarial` is above 0.
+        judge: of voices, needed if `weights.similarity` is.
+        average: the largest share that the averaged weights keep in a step.
+    """
+
+    def __init__(
+        self,
+        model: Converter,
+        stage: Stage,
+        root: Path,
+        weights: Weights,
+        adversary: Adversary | None,
+        judge: Resemblyzer | None,
+        average: float,
+    ) -> None:
+        super().__init__()
+        self.model, self.stage, self.root, self.weights = model, stage, root, weights
+        self.reading = nn.Linear(model.config.reference_width, _TIMBRE_DIM)
+        self.trained = nn.ModuleDict({"model": model, "reading": self.reading})
+        self.averaged = copy.deepcopy(model).requires_grad_(False)
+        self.adversary, self.judge, self.average = adversary, judge, average
+        self.distance = SpectralDistance(model.config.mel.sample_rate)
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        networks: dict[str, nn.Module] = {"converter": self.trained, "average": self.averaged}
+        return networks if self.adversary is None else {**networks, "discriminator": self.adversary}
+
+    def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
+        scene = self.stage.disturbed(batch, generator)
+        said = self.stage.with_noise(scene, generator)
+        voice = self._voice(self.model, scene)
+        rebuilt = self._say(self.model, said, voice, generator)
+        figures = self._rebuilding(rebuilt, scene) | self._reading(voice, scene)
+        converted = rebuilt[:0]
+        if self.weights.converts:
+            converted = self._convert(self.model, said, voice, len(rebuilt) // 2, generator)
+            figures |= self._conversion(converted, scene)
+        loss = self._weighted(figures)
+        if self.adversary is not None:
+            judges = self.adversary.choose(generator)
+            real, made, sample = _contest(scene.target, rebuilt, converted)
+            told_apart, opinions = self.adversary.tell_apart(judges, real, sample)
+            yield Update(told_apart, "discriminator", {"discriminator": told_apart})
+            deceived, features = self.adversary.deceive(judges, opinions, made)
+            loss = loss + self.weights.adversarial * (deceived + self.weights.features * features)
+            figures |= {"adversarial": deceived, "features": features}
+        yield Update(loss, "converter", {"loss": loss, **figures})
+
+    @torch.no_grad()
+    def after_step(self, step: int) -> None:
+        # The average follows fast at first, when the weights are still far from any good.
+        keep = min(self.average, (2 + step) / (11 + step))
+        now = self.model.state_dict()
+        for name, tensor in self.averaged.state_dict().items():
+            tensor.lerp_(now[name], 1 - keep)
+
+    def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
+        figures = []
+        for batch in batches:
+            scene = self.stage.clean(batch)
+            voice = self._voice(self.averaged, scene)
+            rebuilt = self._say(self.averaged, scene, voice, torch.Generator().manual_seed(1))
+            one = self._rebuilding(rebuilt, scene)
+            figures.append({"loss": self._weighted(one), **one})
+        return mean_figures(figures)
+
+    def preview(self, batch: Batch) -> Preview:
+        scene, generator = self.stage.clean(batch), torch.Generator().manual_seed(1)
+        voice = self._voice(self.averaged, scene)
+        audio = {
+            "recorded": scene.target,
+            "rebuilt": self._say(self.averaged, scene, voice, generator),
+            "converted": self._convert(self.averaged, scene, voice, len(scene.target), generator),
+        }
+        rate = self.model.config.mel.sample_rate
+        return Preview(
+            {name: self.stage.front_end(sound[:1])[0] for name, sound in audio.items()},
+            {name: Waveform(sound[0].float().cpu(), rate) for name, sound in audio.items()},
+        )
+
+    def export(self) -> Export:
+        return Export(Converter.family, self.model.config, self.averaged.state_dict(), CARD)
+
+    def _voice(self, model: Converter, scene: Scene) -> VoiceTokens:
+        tokens: VoiceTokens = model.reference(scene.reference_content, scene.reference_mel, scene.mask)
+        return tokens
+
+    def _say(self, model: Converter, scene: Scene, voice: VoiceTokens, generator: torch.Generator) -> Tensor:
+        """The scene's pieces in the voices given, (B, L)."""
+        length, rate = scene.target.shape[1], model.config.mel.sample_rate
+        sources = excitation(scene.prosody.f0, self.stage.hop, length, rate, generator)
+        audio: Tensor = model(scene.content, scene.prosody, voice, *sources)
+        return audio.float()
+
+    def _convert(
+        self, model: Converter, scene: Scene, voice: VoiceTokens, count: int, generator: torch.Generator
+    ) -> Tensor:
+        """The first `count` pieces, each in the voice and at the pitch of the next one's reference."""
+        here = slice(0, count)
+        there = _next(count)
+        own, other = scene.log_f0_mean[here], scene.reference_log_f0_mean[there]
+        shift = torch.where((own > 0) & (other > 0), other - own, 0.0)
+        f0 = (scene.prosody.f0[here] * shift.exp()[:, None]).clamp(*_PITCH_RANGE)
+        prosody = replace(
+            scene.prosody, f0=f0, voicing=scene.prosody.voicing[here], energy=scene.prosody.energy[here]
+        )
+        pieces = replace(scene, target=scene.target[here], content=scene.content[here], prosody=prosody)
+        tokens = VoiceTokens(voice.tokens[there], voice.mask[there], voice.summary[there])
+        return self._say(model, pieces, tokens, generator)
+
+    def _rebuilding(self, rebuilt: Tensor, scene: Scene) -> dict[str, Tensor]:
+        mel, spectra = self.distance(rebuilt, scene.target)
+        return {"mel": mel, "spectra": spectra}
+
+    def _reading(self, voice: VoiceTokens, scene: Scene) -> dict[str, Tensor]:
+        with torch.autocast(voice.summary.device.type, enabled=False):
+            read = self.reading(voice.summary.float())
+        return {"timbre": self._unlike(read, scene.references, scene.as_recorded)}
+
+    def _conversion(self, converted: Tensor, scene: Scene) -> dict[str, Tensor]:
+        figures, count = {}, len(converted)
+        if self.weights.words > 0:
+            frames = scene.content.shape[1]
+            heard = self.stage.listen(self.stage.front_end(converted)[:, : 2 * frames], frames)
+            inner = slice(_EDGE, -_EDGE)
+            figures["words"] = functional.mse_loss(heard[:, inner], scene.words[:count, inner])
+        if self.judge is not None and self.weights.similarity > 0:
+            there = _next(count)
+            clips = [scene.references[i] for i in there.tolist()]
+            figures["similarity"] = self._unlike(self.judge(converted), clips, scene.as_recorded[there])
+        return figures
+
+    def _unlike(self, vectors: Tensor, clips: Sequence[str], counts: Tensor) -> Tensor:
+        """Mean cosine distance of (B, 256) to the teacher's vectors of the clips that count, ()."""
+        wanted = torch.from_numpy(speaker_vectors(self.root, clips)).to(vectors.device)
+        distance = 1 - functional.cosine_similarity(vectors, wanted, dim=-1)
+        return (distance * counts).sum() / counts.sum().clamp(min=1)
+
+    def _weighted(self, figures: dict[str, Tensor]) -> Tensor:
+        """Sum of the losses, each times the weight of its name."""
+        return torch.stack([getattr(self.weights, name) * value for name, value in figures.items()]).sum()
+
+
+def excitation(
+    f0: Tensor, hop: int, length: int, sample_rate: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Pulses at a random phase and noise, (B, L) each, for F0 (B, K) in Hz at samples 0, hop, 2 hop, ...
+
+    Between frames log-F0 runs straight, after the last it stays.
+    """
+    log_f0 = torch.log(f0.float())[:, None]
+    spread = functional.interpolate(
+        log_f0, size=(f0.shape[1] - 1) * hop + 1, mode="linear", align_corners=True
+    )
+    curve = functional.pad(spread, (0, max(0, length - spread.shape[-1])), mode="replicate")
+    curve = torch.exp(curve[:, 0, :length])
+    start = torch.rand(len(f0), 1, generator=generator, dtype=torch.float64).to(f0.device)
+    cycles = start + torch.cumsum(curve.double() / sample_rate, dim=1)
+    noise = torch.randn(len(f0), length, generator=generator).to(f0.device)
+    return pulse_train((cycles % 1).float(), curve, sample_rate), noise
+
+
+def _contest(real: Tensor, rebuilt: Tensor, converted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the discriminators hear: recordings (B, L), everything made, and as much of it as is recorded.
+
+    The second half of the batch is rebuilt, and the first half is not recorded in the voice it has now.
+    """
+    half = len(real) // 2
+    real, rebuilt = real[half:], rebuilt[half:]
+    converted = converted[: len(real) // 2]
+    sample = torch.cat([rebuilt[: len(real) - len(converted)], converted])
+    return real, torch.cat([rebuilt, converted]), sample
+
+
+def _next(count: int) -> Tensor:
+    """1, 2, ..., count - 1, 0."""
+    return torch.arange(1, count + 1) % count

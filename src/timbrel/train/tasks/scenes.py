@@ -1,0 +1,233 @@
+"""What the converter is given in a step: a piece to say, and a reference of its speaker to say it like.
+
+The piece may be played faster or slower, and so may the reference, by the same factor: a new speaker.
+Its content comes from the teacher's frames of the corpus or from the student, who hears the piece
+through another throat and equaliser, so that what the content still says of the speaker is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from timbrel.audio.mel import MelSpectrogram
+from timbrel.contract import FeatureSpec
+from timbrel.models.converter import Prosody, mel_pairs
+from timbrel.models.phonetic import PhoneticEncoder
+from timbrel.train.augment import Perturbation, amplify, change_speed, draw_speeds, perturb_mel, uniform
+from timbrel.train.data import Batch, Crops
+from timbrel.train.taught import ContentFrames
+from timbrel.train.tracks import Tracks, frame_places
+
+#: Frames of a reference that count however short it is.
+_LEAST_FRAMES = 8
+_ANOTHER_VOICE = Perturbation(
+    speed=(0.86, 1.18), speed_share=0.5, gain_db=(-3.0, 3.0), warp=0.14, equaliser_db=4.0
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """What training does to a scene; the defaults are what the bundled model was trained with.
+
+    Fields:
+        voice: speed and level of the piece, and throat and equaliser through which the student hears it.
+        reference_gain_db: of the level of the reference.
+        short_references: share of references that are cut to a random length of `least_reference` frames
+            or more.
+        content_noise: deviation of noise on the content, times a random factor of 0 to 2 for each clip.
+        energy_noise: deviation of noise on the energies.
+    """
+
+    voice: Perturbation = _ANOTHER_VOICE
+    reference_gain_db: tuple[float, float] = (-2.0, 2.0)
+    short_references: float = 0.5
+    least_reference: int = 60
+    content_noise: float = 0.15
+    energy_noise: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """B pieces of K content frames with their references of R.
+
+    Fields:
+        target: what is to be rebuilt, (B, hop * K - hop / 2).
+        content: of the piece, (B, K, C).
+        words: what the student hears of the piece, (B, K, C); the same as `content` where there is none.
+        prosody: of the piece.
+        reference_content, reference_mel: (B, R, C) and (B, R, 2 D).
+        mask: (B, R), true where there is a reference.
+        references: ids of the clips that the references are from.
+        as_recorded: (B,), true where the reference has its own speed, so that a teacher knows its voice.
+        log_f0_mean, reference_log_f0_mean: of both clips at the speed they have here, (B,); 0 where a clip
+            has no voiced frame.
+    """
+
+    target: Tensor
+    content: Tensor
+    words: Tensor
+    prosody: Prosody
+    reference_content: Tensor
+    reference_mel: Tensor
+    mask: Tensor
+    references: tuple[str, ...]
+    as_recorded: Tensor
+    log_f0_mean: Tensor
+    reference_log_f0_mean: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Played:
+    """Crops as they are played: audio (B, L), the speeds (B,), and the samples of the clips on which the
+    content frames are centred, (B, K)."""
+
+    crops: Crops
+    audio: Tensor
+    speeds: Tensor
+    places: np.ndarray
+
+
+class Stage(nn.Module):
+    """Makes scenes of batches.
+
+    Args:
+        root: the prepared corpus.
+        mel: front end of student and converter; a content frame has two of its frames.
+        student, teacher: who give the content, at least one of them; if both, half of the disturbed scenes
+            have the teacher's. The student is frozen.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        mel: FeatureSpec,
+        student: PhoneticEncoder | None,
+        teacher: ContentFrames | None,
+        disturbance: Disturbance,
+    ) -> None:
+        super().__init__()
+        self.tracks = Tracks(root)
+        self.front_end = MelSpectrogram(mel)
+        self.student = student.requires_grad_(False) if student else None
+        self.teacher = teacher
+        self.disturbance = disturbance
+        self.hop = 2 * mel.hop
+
+    @torch.no_grad()
+    def clean(self, batch: Batch) -> Scene:
+        """A scene as it was recorded."""
+        return self._scene(batch, None)
+
+    @torch.no_grad()
+    def disturbed(self, batch: Batch, generator: torch.Generator) -> Scene:
+        """A scene as `Disturbance` says, but for the noise; see `with_noise`."""
+        return self._scene(batch, generator)
+
+    @torch.no_grad()
+    def with_noise(self, scene: Scene, generator: torch.Generator) -> Scene:
+        """The scene with noise on its content and energies."""
+        content, energy = scene.content, scene.prosody.energy
+        level = 2 * self.disturbance.content_noise * torch.rand(len(content), 1, 1, generator=generator)
+        content = content + (level * torch.randn(content.shape, generator=generator)).to(content.device)
+        noise = self.disturbance.energy_noise * torch.randn(energy.shape, generator=generator)
+        prosody = replace(scene.prosody, energy=energy + noise.to(energy.device))
+        return replace(scene, content=content, prosody=prosody)
+
+    def listen(self, mel: Tensor, frames: int) -> Tensor:
+        """What the student hears in the first frames of a mel (B, >= 2 K, D), (B, K, C)."""
+        assert self.student is not None
+        content: Tensor = self.student(mel)[:, :frames].float()
+        return content
+
+    def _scene(self, batch: Batch, generator: torch.Generator | None) -> Scene:
+        assert batch.reference is not None
+        count, voice = len(batch.source.ids), self.disturbance.voice
+        speeds = draw_speeds(count, voice, generator) if generator else torch.ones(count)
+        source_gain, reference_gain = self._draw_gains(count, generator)
+        # Half a hop more than whole frames, so that the last frame's mel has its samples.
+        source = self._play(batch.source, speeds, source_gain, self.hop // 2)
+        reference = self._play(batch.reference, speeds, reference_gain, 0)
+        frames, reference_frames = source.places.shape[1], reference.places.shape[1]
+        mel, reference_mel = self.front_end(source.audio), self.front_end(reference.audio)
+        heard = perturb_mel(mel, self.front_end.spec, voice, generator) if generator else mel
+        by_teacher = self._by_teacher(count, generator).to(mel.device)
+        content, words = self._content(heard, source, by_teacher)
+        _, energy = mel_pairs(mel, frames)
+        return Scene(
+            target=source.audio[:, : self.hop * frames - self.hop // 2],
+            content=content,
+            words=words,
+            prosody=self._prosody(source, energy),
+            reference_content=self._content(reference_mel, reference, by_teacher)[0],
+            reference_mel=mel_pairs(reference_mel, reference_frames)[0],
+            mask=self._mask(reference, generator).to(mel.device),
+            references=batch.reference.ids,
+            as_recorded=(speeds == 1.0).to(mel.device),
+            log_f0_mean=self._log_f0_mean(source),
+            reference_log_f0_mean=self._log_f0_mean(reference),
+        )
+
+    def _draw_gains(self, count: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Decibels for piece and reference, (B,) each."""
+        if generator is None:
+            return torch.zeros(count), torch.zeros(count)
+        ranges = self.disturbance.voice.gain_db, self.disturbance.reference_gain_db
+        piece, reference = (uniform((count,), *decibels, generator) for decibels in ranges)
+        return piece, reference
+
+    def _play(self, crops: Crops, speeds: Tensor, decibels: Tensor, more: int) -> _Played:
+        """Whole frames and `more` samples of the crops at these speeds and gains."""
+        length = int(crops.audio.shape[1] / self.disturbance.voice.speed[1])
+        frames = (length - more) // self.hop
+        audio = change_speed(crops.audio, speeds, self.front_end.spec.sample_rate, frames * self.hop + more)
+        gains = torch.tensor([track.gain for track in self.tracks.of(crops.ids)])
+        audio = amplify(audio * gains[:, None].to(audio.device), decibels.to(audio.device))
+        return _Played(crops, audio, speeds, frame_places(crops, speeds, frames))
+
+    def _by_teacher(self, count: int, generator: torch.Generator | None) -> Tensor:
+        """(B,) true where the content is the teacher's."""
+        if self.student is None or self.teacher is None or generator is None:
+            return torch.full((count,), self.student is None)
+        return torch.rand(count, generator=generator) < 0.5
+
+    def _content(self, mel: Tensor, played: _Played, by_teacher: Tensor) -> tuple[Tensor, Tensor]:
+        """Content (B, K, C) by whom it should be, and by the student, if there is one."""
+        frames = played.places.shape[1]
+        heard = self.listen(mel, frames) if self.student is not None else None
+        if self.teacher is None or not by_teacher.any():
+            assert heard is not None
+            return heard, heard
+        rows = zip(played.crops.ids, played.places, strict=True)
+        stated = np.stack([self.teacher.at(clip, places) for clip, places in rows])
+        taught = torch.from_numpy(stated).to(mel.device)
+        if heard is None:
+            return taught, taught
+        return torch.where(by_teacher[:, None, None], taught, heard), heard
+
+    def _prosody(self, played: _Played, energy: Tensor) -> Prosody:
+        tracks = self.tracks.of(played.crops.ids)
+        rows = [track.at(places) for track, places in zip(tracks, played.places, strict=True)]
+        log_f0, voicing = (torch.from_numpy(np.stack(part)).float() for part in zip(*rows, strict=True))
+        f0 = torch.exp(log_f0) * played.speeds[:, None]
+        return Prosody(f0.to(energy.device), voicing.to(energy.device), energy)
+
+    def _log_f0_mean(self, played: _Played) -> Tensor:
+        means = torch.tensor([track.log_f0_mean for track in self.tracks.of(played.crops.ids)])
+        moved = torch.where(means > 0, means + played.speeds.log(), means)
+        return moved.to(played.audio.device)
+
+    def _mask(self, played: _Played, generator: torch.Generator | None) -> Tensor:
+        """(B, R) on the CPU: what is there of a reference, or a first part of it."""
+        count, frames = played.places.shape
+        there = (played.crops.lengths.cpu() / played.speeds // self.hop).clamp(min=_LEAST_FRAMES)
+        if generator is not None:
+            cut = torch.rand(count, generator=generator) < self.disturbance.short_references
+            least = min(self.disturbance.least_reference, frames)
+            part = uniform((count,), least, frames, generator).floor()
+            there = torch.where(cut, torch.minimum(there, part), there)
+        return torch.arange(frames) < there[:, None]

@@ -1,0 +1,261 @@
+"""The converter: scenes, sources, the two updates, and runs through the real entry point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from timbrel import checkpoint, registry
+from timbrel.errors import ConfigError
+from timbrel.models.converter import Converter, VoiceTokens
+from timbrel.models.phonetic import PhoneticConfig, PhoneticEncoder
+from timbrel.train import log
+from timbrel.train.augment import Perturbation
+from timbrel.train.data import Batch, Data
+from timbrel.train.recipe import DataRecipe
+from timbrel.train.tasks.conversion import ConverterTask, Weights, excitation
+from timbrel.train.tasks.converter import Settings, build
+from timbrel.train.tasks.scenes import Disturbance, Scene
+from timbrel.train.teachers import Resemblyzer
+
+SIZES: dict[str, Any] = {
+    "width": 16,
+    "blocks": 2,
+    "reference_width": 16,
+    "reference_blocks": 1,
+    "heads": 2,
+    "attend_after": [1],
+}
+#: 16 content frames of the piece and 40 of the reference.
+CUT: dict[str, Any] = {"seconds": 0.33, "reference_seconds": 0.8}
+STILL = Disturbance(voice=Perturbation(speed=(1.2, 1.2), speed_share=1.0))
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A content encoder with random weights, as a checkpoint."""
+    torch.manual_seed(1)
+    config = PhoneticConfig(width=16, blocks=1, content_dim=12)
+    path = tmp_path_factory.mktemp("student") / "content"
+    tensors = PhoneticEncoder(config).state_dict()
+    checkpoint.write(
+        path, family="phonetic", name="s", config=config, tensors=tensors, provenance={}, card=""
+    )
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def resemblyzer(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Random weights in the layout of the published file."""
+    torch.manual_seed(2)
+    path = tmp_path_factory.mktemp("judge") / "pretrained.pt"
+    torch.save({"model_state": dict(Resemblyzer().state_dict())}, path)
+    return str(path)
+
+
+def batch(taught: Path, step: int = 0) -> Batch:
+    return data(taught).batch(step)
+
+
+def data(taught: Path, **changes: Any) -> Data:
+    return Data(taught, replace(DataRecipe(str(taught), batch=4, **CUT), **changes), "train", 0)
+
+
+def task(taught: Path, **settings: Any) -> ConverterTask:
+    torch.manual_seed(0)
+    return build(Settings(**{"content": "teacher", "model": SIZES, **settings}), data(taught))
+
+
+def full(taught: Path, student: str, resemblyzer: str) -> ConverterTask:
+    weights = Weights(adversarial=1.5, similarity=1.5, words=0.5)
+    return task(
+        taught,
+        content="both",
+        student=student,
+        resemblyzer=resemblyzer,
+        weights=weights,
+        discriminator_width=2,
+    )
+
+
+def test_a_scene_is_the_clips_at_their_standard_level_with_their_pitch(taught: Path) -> None:
+    stage = task(taught, disturbance=STILL).stage
+    crops = batch(taught).source
+    scene = stage.clean(batch(taught))
+    frames = scene.content.shape[1]
+    assert scene.target.shape == (4, 128 * (2 * frames - 1))
+    for row, clip in enumerate(crops.ids):
+        stored = load_file(taught / f"clips/{clip}.safetensors")
+        first = int(crops.starts[row])
+        # These voices have no pauses, so their active level is about that of the whole clip.
+        level = np.sqrt(np.mean((stored["audio"] / 32768.0) ** 2))
+        expected = stored["audio"][256 * first :][: scene.target.shape[1]] / 32768.0 * 0.1 / level
+        np.testing.assert_allclose(scene.target[row].numpy(), expected, atol=0.01)
+        np.testing.assert_allclose(scene.prosody.f0[row], stored["f0"][first : first + frames], rtol=0.02)
+
+
+def test_a_faster_scene_has_a_higher_pitch_and_no_voice_that_the_teacher_knows(taught: Path) -> None:
+    stage = task(taught, disturbance=STILL).stage
+    clean, fast = stage.clean(batch(taught)), stage.disturbed(batch(taught), torch.Generator())
+    torch.testing.assert_close(fast.prosody.f0[:, 0], 1.2 * clean.prosody.f0[:, 0])
+    torch.testing.assert_close(fast.prosody.f0[:, 10], 1.2 * clean.prosody.f0[:, 12])
+    torch.testing.assert_close(fast.reference_log_f0_mean, clean.reference_log_f0_mean + math.log(1.2))
+    assert clean.as_recorded.all()
+    assert not fast.as_recorded.any()
+
+
+def test_references_are_cut_short_at_times_but_never_to_nothing(taught: Path) -> None:
+    settings = replace(STILL, short_references=1.0, least_reference=10)
+    scene = task(taught, disturbance=settings).stage.disturbed(batch(taught), torch.Generator())
+    lengths = scene.mask.sum(dim=1)
+    assert ((lengths >= 8) & (lengths < scene.mask.shape[1])).all()
+    # What counts is at the beginning.
+    assert (scene.mask.int().diff(dim=1) <= 0).all()
+
+
+def test_the_pulses_have_the_pitch_asked_for() -> None:
+    f0 = torch.full((1, 63), 200.0)
+    pulses, noise = excitation(f0, 256, 16000, 16000, torch.Generator().manual_seed(0))
+    spectrum = torch.fft.rfft(pulses[0]).abs()
+    # A second long, so bin k is k Hz: all power is in the multiples of 200 Hz.
+    assert spectrum[200:8000:200].square().sum() > 0.99 * spectrum.square().sum()
+    assert float(noise.std()) == pytest.approx(1.0, abs=0.02)
+
+
+def test_conversion_takes_the_next_ones_voice_and_mean_pitch(
+    taught: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = task(taught)
+    scene = trainer.stage.clean(batch(taught))
+    scene = replace(
+        scene,
+        log_f0_mean=torch.tensor([5.0, 5.0, 5.2, 0.0]),
+        reference_log_f0_mean=torch.tensor([4.9, 5.3, 5.1, 5.0]),
+    )
+    voice = trainer.model.reference(scene.reference_content, scene.reference_mel, scene.mask)
+    said: list[tuple[Scene, VoiceTokens]] = []
+    monkeypatch.setattr(
+        trainer, "_say", lambda model, pieces, tokens, generator: said.append((pieces, tokens))
+    )
+    trainer._convert(trainer.model, scene, voice, 4, torch.Generator())
+    pieces, tokens = said[0]
+    shift = (pieces.prosody.f0 / scene.prosody.f0).log().mean(dim=1)
+    # The last has no pitch of its own to move from.
+    torch.testing.assert_close(shift, torch.tensor([0.3, 0.1, -0.2, 0.0]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(tokens.summary, voice.summary.roll(-1, dims=0))
+
+
+def test_gradients_reach_what_learns_and_nothing_else(taught: Path, student: str, resemblyzer: str) -> None:
+    trainer = full(taught, student, resemblyzer)
+    updates = trainer.updates(batch(taught), 0, torch.Generator().manual_seed(0))
+    for expected in ("discriminator", "converter"):
+        update = next(updates)
+        assert update.network == expected
+        update.loss.backward()
+        for name, network in trainer.networks.items():
+            reached = [p.grad is not None and bool(p.grad.abs().sum() > 0) for p in network.parameters()]
+            if name == "discriminator" and expected == name:
+                assert sum(reached) > len(reached) / 2  # two of the three judge
+            elif name == expected:
+                assert all(reached)
+            else:
+                assert not any(reached)
+            network.zero_grad(set_to_none=True)
+    assert next(updates, None) is None
+    assert {"mel", "spectra", "timbre", "words", "similarity", "adversarial"} <= update.logs.keys()
+    frozen = [*trainer.stage.parameters(), *(trainer.judge or trainer).parameters()]
+    assert not any(parameter.requires_grad for parameter in frozen)
+
+
+def test_the_weights_say_what_counts(taught: Path, student: str) -> None:
+    weights = Weights(mel=2.0, spectra=0.5, timbre=0.25, words=3.0)
+    trainer = task(taught, content="student", student=student, weights=weights)
+    update = next(trainer.updates(batch(taught), 0, torch.Generator().manual_seed(0)))
+    logs = {name: float(torch.as_tensor(value).detach()) for name, value in update.logs.items()}
+    expected = 2.0 * logs["mel"] + 0.5 * logs["spectra"] + 0.25 * logs["timbre"] + 3.0 * logs["words"]
+    assert logs["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_rebuilding_improves(taught: Path) -> None:
+    trainer, pieces = task(taught), batch(taught)
+    optimizer = torch.optim.Adam(trainer.trained.parameters(), 1e-2)
+    losses = []
+    for step in range(6):
+        update = next(trainer.updates(pieces, step, torch.Generator().manual_seed(0)))
+        update.loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(update.loss.detach()))
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_what_is_exported_is_an_average_over_steps(taught: Path) -> None:
+    trainer = task(taught, average=0.5)
+    name = "head.bias"
+    trainer.averaged.state_dict()[name].fill_(0.0)
+    trainer.model.state_dict()[name].fill_(1.0)
+    trainer.after_step(0)  # keeps 2 / 11
+    torch.testing.assert_close(trainer.export().tensors[name], torch.full((1542,), 9 / 11))
+    trainer.after_step(1000)  # keeps a half
+    torch.testing.assert_close(trainer.export().tensors[name], torch.full((1542,), 10 / 11))
+
+
+def test_runs_of_both_kinds_one_after_the_other(
+    train: Callable[..., Path], student: str, resemblyzer: str
+) -> None:
+    tables: dict[str, Any] = {
+        "task": "converter",
+        "data": {**CUT, "same_clip": 0.3, "balance": "seconds", "evenness": 0.5},
+        "optimizer": {"converter": {"learning_rate": 1e-3, "clip": 5.0}},
+    }
+    first = train("first", **tables, settings={"content": "teacher", "model": SIZES})
+    assert checkpoint.read(first).config["content"]["encoder"] == "made-up"
+
+    tables["optimizer"]["discriminator"] = {"learning_rate": 1e-3}
+    settings = {
+        "content": "both",
+        "student": student,
+        "start": str(first),
+        "resemblyzer": resemblyzer,
+        "model": SIZES,
+        "discriminator_width": 2,
+        "weights": {"adversarial": 1.0, "similarity": 1.5, "words": 0.5},
+    }
+    second = train("second", **tables, settings=settings)
+    model = registry.build(checkpoint.read(second))
+    assert isinstance(model, Converter)
+    encoder = registry.build(checkpoint.read(student))
+    assert isinstance(encoder, PhoneticEncoder)
+    assert model.spec_in == encoder.spec_out
+    figures = [row for row in log.read(second.parent) if row["kind"] == "validation"]
+    assert {"loss", "mel", "spectra"} <= figures[-1].keys()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"content": "student"}, "settings.student, a checkpoint"),
+        ({"content": "teacher", "weights": Weights(words=1.0)}, "words needs settings.student"),
+        ({"content": "teacher", "weights": Weights(similarity=1.0)}, "settings.resemblyzer, a file"),
+    ],
+)
+def test_settings_that_lack_a_part_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Settings(**settings)
+
+
+def test_a_student_of_another_kind_and_a_batch_without_references_are_refused(
+    taught: Path, student: str, train: Callable[..., Path]
+) -> None:
+    with pytest.raises(ConfigError, match=r"data\.reference_seconds"):
+        build(Settings(content="teacher", model=SIZES), data(taught, reference_seconds=0.0))
+    with pytest.raises(ConfigError, match="another network than the settings make, a phonetic"):
+        task(taught, start=student)

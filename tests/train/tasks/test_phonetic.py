@@ -1,0 +1,115 @@
+"""The content encoder: what it hears and should say belong together, and it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from timbrel import checkpoint, registry
+from timbrel.audio.mel import PRESETS, MelSpectrogram
+from timbrel.errors import ConfigError, TrainingError
+from timbrel.models.phonetic import PhoneticEncoder
+from timbrel.train import log
+from timbrel.train.augment import Perturbation
+from timbrel.train.data import Data
+from timbrel.train.recipe import DataRecipe
+from timbrel.train.tasks.phonetic import PhoneticTask, Settings, build
+
+SIZES = {"width": 16, "blocks": 2, "content_dim": 12}
+
+
+def data(taught: Path, **changes: Any) -> Data:
+    recipe = DataRecipe(str(taught), batch=4, seconds=0.8)
+    return Data(taught, replace(recipe, **changes), "train", 0)
+
+
+def task(corpus: Data, **settings: Any) -> PhoneticTask:
+    torch.manual_seed(0)
+    return build(Settings(model=SIZES, **settings), corpus)
+
+
+def test_the_lesson_is_what_the_teacher_said_at_that_time(taught: Path) -> None:
+    crops = data(taught).batch(0).source
+    lesson = task(data(taught)).clean(crops)
+    assert lesson.mel.shape == (4, 100, 80)
+    torch.testing.assert_close(lesson.mel, MelSpectrogram(PRESETS["timbrel-16k"])(crops.audio)[:, :100])
+    for row, clip in enumerate(crops.ids):
+        frames = load_file(taught / f"teachers/moonshine/{clip}.safetensors")["frames"].astype(float)
+        for k in (5, 20):
+            # Frame i of the teacher is centred on sample 384 i + 447; statistics of the corpus: 0.5, 0.25.
+            place = (256 * (int(crops.starts[row]) + k) - 447) / 384
+            if not 0 <= place < len(frames) - 1:
+                continue
+            i = int(place)
+            between = frames[i] + (place - i) * (frames[i + 1] - frames[i])
+            expected = torch.tensor((between - 0.5) / 0.25, dtype=torch.float32)
+            torch.testing.assert_close(lesson.content[row, k], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_faster_clip_has_the_content_of_later_times(taught: Path) -> None:
+    corpus = data(taught)
+    crops = corpus.batch(0).source
+    fast = task(corpus, perturbation=Perturbation(speed=(1.25, 1.25), speed_share=1.0))
+    lesson = fast.perturbed(crops, torch.Generator())
+    clean = fast.clean(crops)
+    assert lesson.content.shape[1] == 40
+    # What is heard at frame 8 of the fast clip was said at frame 10 of the recording.
+    torch.testing.assert_close(lesson.content[:, 8], clean.content[:, 10], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(lesson.content[:, 24], clean.content[:, 30], atol=1e-3, rtol=1e-3)
+
+
+def test_frames_after_the_end_of_a_clip_do_not_count(taught: Path) -> None:
+    corpus = data(taught, seconds=2.5)
+    lesson = task(corpus).clean(corpus.batch(0).source)
+    samples = corpus.batch(0).source.lengths
+    assert lesson.mask.sum(dim=1).tolist() == (samples // 256).tolist()
+    assert (lesson.mask.sum(dim=1) < lesson.mask.shape[1]).all()
+
+
+def test_the_student_learns_and_every_parameter_takes_part(taught: Path) -> None:
+    corpus = data(taught)
+    student = task(corpus, movement=2.0)
+    optimizer = torch.optim.Adam(student.model.parameters(), 8e-3)
+    losses = []
+    for step in range(24):
+        update = next(student.updates(corpus.batch(step % 3), step, torch.Generator().manual_seed(step)))
+        update.loss.backward()
+        if step == 0:
+            assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in student.model.parameters())
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(update.loss.detach()))
+    assert sum(losses[-5:]) < 0.75 * sum(losses[:5])
+
+
+def test_a_run_exports_an_encoder_that_another_run_can_start_from(train: Callable[..., Path]) -> None:
+    tables = {"task": "phonetic", "data": {"seconds": 0.8}, "optimizer": {"model": {"learning_rate": 1e-3}}}
+    path = train(**tables, settings={"model": SIZES, "perturbation": {"warp": 0.1}})
+    encoder = registry.build(checkpoint.read(path))
+    assert isinstance(encoder, PhoneticEncoder)
+    assert encoder(torch.zeros(1, 20, 80)).shape == (1, 10, 12)
+    figures = [row for row in log.read(path.parent) if row["kind"] == "validation"]
+    assert {"loss", "squared_error", "cosine_distance"} <= figures[-1].keys()
+
+    tables["optimizer"] = {"model": {"learning_rate": 1e-12, "weight_decay": 0.0}}
+    second = train("again", **tables, settings={"model": SIZES, "start": str(path)})
+    went_on = registry.build(checkpoint.read(second))
+    torch.testing.assert_close(went_on.head.weight, encoder.head.weight)
+    with pytest.raises(ConfigError, match=r"settings\.start: .* another network"):
+        train("other", **tables, settings={"model": {**SIZES, "width": 8}, "start": str(path)})
+
+
+def test_a_corpus_without_a_teacher_says_what_to_run(prepared: Path) -> None:
+    with pytest.raises(TrainingError, match=r"run timbrel teach .* --moonshine first"):
+        task(data(prepared))
+
+
+def test_the_students_frames_must_be_as_large_as_the_teachers(taught: Path) -> None:
+    with pytest.raises(ConfigError, match="must be the teacher's 12"):
+        build(Settings(), data(taught))
