@@ -61,8 +61,8 @@ class Choir:
 def test_tables_by_name_are_decoded_and_checked() -> None:
     choir = Choir({"alto": Stage(2), "bass": Stage(3, 0.1)})
     assert decode_config(encode_config(choir), Choir) == choir
-    with pytest.raises(ConfigError, match=r'unknown key "voices\.alto\.wdith".*mean "width"'):
-        decode_config({"voices": {"alto": {"wdith": 2}}}, Choir)
+    with pytest.raises(ConfigError, match=r'unknown key "voices\.alto\.widths".*mean "width"'):
+        decode_config({"voices": {"alto": {"widths": 2}}}, Choir)
 
 
 def test_an_unknown_key_is_named_with_those_that_exist() -> None:

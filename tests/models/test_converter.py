@@ -55,9 +55,9 @@ def test_the_content_seen_by_a_frame_is_what_context_says() -> None:
     nudged = content.clone()
     nudged[0, 30] += 1.0
     prosody, voice = _prosody(60), _voice(model)
-    changed = _changed_frames(
-        model.filters(content, prosody, voice), model.filters(nudged, prosody, voice)
-    ) // 2
+    changed = (
+        _changed_frames(model.filters(content, prosody, voice), model.filters(nudged, prosody, voice)) // 2
+    )
     trunk = model.context - 2  # the rest of `context` is for the inverse STFT
     assert (int(changed.min()), int(changed.max())) == (30 - trunk, 30 + trunk)
 
