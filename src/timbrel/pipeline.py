@@ -39,6 +39,8 @@ Progress = Callable[[float, float], None]
 ANALYSIS_RATE = 16000
 #: Of all references of a voice together: a decoder that attends to them needs memory for each second.
 MAX_REFERENCE_SECONDS = 180.0
+#: Of a conversion and its source, from the start: what a report compares.
+REPORT_SECONDS = 60.0
 #: Seconds of output that one window gives.
 WINDOW_SECONDS = 8.0
 
@@ -208,6 +210,8 @@ class VoiceConverter:
     def report(self, converted: Recording, source: Recording, voice: Voice, summary: Summary) -> Report:
         """Similarity of converted speech to the voice and to the source, beside the summary's numbers.
 
+        Of long recordings the first `REPORT_SECONDS` are compared.
+
         Raises:
             ContractError: the voice lacks an embedding by this model's speaker encoder.
         """
@@ -219,7 +223,7 @@ class VoiceConverter:
             )
         with torch.inference_mode():
             made, original = (
-                self._method.embed(_whole(recording, self._method.input_rate).samples)
+                self._method.embed(_head(_whole(recording, self._method.input_rate), REPORT_SECONDS).samples)
                 for recording in (converted, source)
             )
         return Report(
@@ -281,13 +285,14 @@ class _Job:
     def _pieces(self, analysis: Analysis) -> Iterator[np.ndarray]:
         method = self._method
         with torch.inference_mode():
-            speak = method.speaker(analysis, self._voice, self._seed)
+            speak = method.prepare(analysis, self._voice, self._seed)
         size = round(WINDOW_SECONDS * method.input_rate / method.hop) * method.hop
-        with torch.inference_mode():
-            for window, samples in overlapping(
-                self._blocks(method.input_rate), size, method.context * method.hop
-            ):
-                yield speak(window, torch.from_numpy(samples)).numpy()
+        context = method.context * method.hop
+        for window, samples in overlapping(self._blocks(method.input_rate), size, context):
+            # Entered for each piece, since a generator would leave the mode on in its caller.
+            with torch.inference_mode():
+                piece = speak(window, torch.from_numpy(samples)).numpy()
+            yield piece
 
 
 def _device(name: str) -> torch.device:

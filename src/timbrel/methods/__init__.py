@@ -61,7 +61,7 @@ class Method(Protocol):
         """The speaker embedding (E,) of a recording (L,) at `input_rate`."""
         ...
 
-    def speaker(self, analysis: Analysis, voice: Voice, seed: int) -> Speak:
+    def prepare(self, analysis: Analysis, voice: Voice, seed: int) -> Speak:
         """What says the source that was analysed, in this voice."""
         ...
 

@@ -90,9 +90,9 @@ class AttendingMethod:
         vector: Tensor = networks.speaker(networks.mel(samples[None].to(networks.device)))
         return vector[0].cpu()
 
-    def speaker(self, analysis: Analysis, voice: Voice, seed: int) -> Speak:
+    def prepare(self, analysis: Analysis, voice: Voice, seed: int) -> Speak:
         """See `methods.Method`."""
-        return _Speaker(self._networks, analysis, voice, seed)
+        return _Narration(self._networks, analysis, voice, seed)
 
     def _frames(self, samples: Tensor) -> dict[str, Tensor]:
         """Reference frames of one recording at the standard level."""
@@ -106,7 +106,7 @@ class AttendingMethod:
         return {"content": content[0].cpu(), "mel": pairs[0].cpu(), "speech": speech.cpu()}
 
 
-class _Speaker:
+class _Narration:
     """One source in one voice; see `methods.Speak`."""
 
     def __init__(self, networks: Networks, analysis: Analysis, voice: Voice, seed: int) -> None:

@@ -81,7 +81,7 @@ class QuantisedMethod:
         """See `methods.Method`; VQVC's own speaker vector, scaled to unit length."""
         return functional.normalize(self._speaker_vector(samples), dim=-1)
 
-    def speaker(self, analysis: Analysis, voice: Voice, seed: int) -> Speak:
+    def prepare(self, analysis: Analysis, voice: Voice, seed: int) -> Speak:
         """See `methods.Method`; nothing is drawn at random, and pitch is the network's affair."""
         vector = voice.frames["speaker"][None].to(self._device)
 

@@ -1,0 +1,134 @@
+"""The bundled kind of pipeline: parts that do not fit fail before any audio is made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from timbrel import checkpoint
+from timbrel.audio.io import Waveform
+from timbrel.audio.mel import PRESETS
+from timbrel.errors import CheckpointError, ContractError
+from timbrel.models.istft import ISTFT
+from timbrel.models.speaker import ConvSpeakerEncoder, SpeakerConfig
+from timbrel.pipeline import VoiceConverter
+
+from .making import attending, part, pipeline, speechlike, vocoder
+
+MEL = PRESETS["timbrel-16k"]
+
+
+def test_content_of_other_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r'encoder is "[0-9a-f]{16}", wanted "0123456789abcdef"'):
+        VoiceConverter.from_pretrained(attending(tmp_path / "other", encoder="0123456789abcdef"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), [({"floor": 1e-7}, "floor"), ({"f_max": 7600.0}, "f_max"), ({"log": "db"}, "log")]
+)
+def test_content_of_another_mel_is_refused(tmp_path: Path, change: dict[str, object], words: str) -> None:
+    other = replace(MEL, **change)  # type: ignore[arg-type]
+    with pytest.raises(ContractError, match=f"{words} is .*, wanted "):
+        VoiceConverter.from_pretrained(attending(tmp_path / "other", content_mel=other))
+
+
+def test_a_speaker_encoder_of_another_mel_is_refused(tmp_path: Path) -> None:
+    folder = attending(tmp_path / "whole")
+    other = ConvSpeakerEncoder(SpeakerConfig(replace(MEL, scale=0.5), width=16, blocks=1, embedding_dim=8))
+    checkpoint.write(
+        folder / "speaker",
+        family="speaker",
+        name="speaker",
+        config=other.config,
+        tensors=other.state_dict(),
+        provenance={},
+        card="",
+        overwrite=True,
+    )
+    with pytest.raises(ContractError, match=r"scale is 1\.0, wanted 0\.5"):
+        VoiceConverter.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("role", ["content", "speaker", "converter"])
+def test_a_missing_part_is_named(tmp_path: Path, role: str) -> None:
+    folder = attending(tmp_path / "whole")
+    roles = {name: name for name in ("content", "speaker", "converter") if name != role}
+    parts = {name: folder / name for name in roles}
+    checkpoint.write(
+        tmp_path / "less",
+        family="pipeline",
+        name="less",
+        config=roles,
+        tensors={},
+        provenance={},
+        card="",
+        parts=parts,
+    )
+    with pytest.raises(CheckpointError, match=role if role != "converter" else "converts nothing"):
+        VoiceConverter.from_pretrained(tmp_path / "less")
+
+
+def test_a_part_in_the_wrong_slot_is_refused(tmp_path: Path) -> None:
+    folder = attending(tmp_path / "whole")
+    roles = {"content": "speaker", "speaker": "speaker", "converter": "converter"}
+    checkpoint.write(
+        tmp_path / "mixed",
+        family="pipeline",
+        name="mixed",
+        config=roles,
+        tensors={},
+        provenance={},
+        card="",
+        parts={name: folder / name for name in ("speaker", "converter")},
+    )
+    with pytest.raises(CheckpointError, match="holds a speaker, where the pipeline needs a PhoneticEncoder"):
+        VoiceConverter.from_pretrained(tmp_path / "mixed")
+
+
+def test_a_vocoder_alone_converts_nothing(tmp_path: Path) -> None:
+    lonely: ISTFT = vocoder(MEL)
+    with pytest.raises(CheckpointError, match="holds a istft, which converts nothing by itself"):
+        VoiceConverter.from_pretrained(part(tmp_path / "lonely", lonely))
+    with pytest.raises(CheckpointError, match="converts nothing by itself"):
+        VoiceConverter.from_pretrained(pipeline(tmp_path / "alone", vocoder=lonely))
+
+
+def test_a_voice_has_frames_of_what_was_heard(tmp_path: Path) -> None:
+    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny"))
+    samples = torch.from_numpy(speechlike(3.0))
+    samples[16000:32000] = 0.0
+    voice = converter.enrol(Waveform(samples, 16000))
+    frames = 1 + 48000 // 256
+    assert {name: tuple(t.shape) for name, t in voice.frames.items()} == {
+        "content": (frames, 12),
+        "mel": (frames, 160),
+        "speech": (frames,),
+    }
+    # A decoder that attended to the pause would learn how the room sounds.
+    assert not voice.frames["speech"][66:122].any()
+    assert voice.frames["speech"][:62].any()
+    (embedding,) = voice.embeddings.values()
+    assert embedding.norm() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_level_of_a_reference_does_not_matter(tmp_path: Path) -> None:
+    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny"))
+    samples = torch.from_numpy(speechlike(3.0))
+    loud, quiet = (converter.enrol(Waveform(samples * gain, 16000)) for gain in (2.0, 0.2))
+    torch.testing.assert_close(loud.frames["mel"], quiet.frames["mel"], atol=1e-3, rtol=0)
+    torch.testing.assert_close(loud.frames["content"], quiet.frames["content"], atol=1e-3, rtol=0)
+
+
+def test_pitch_moves_to_the_voice(tmp_path: Path) -> None:
+    from timbrel.audio.pitch import log_f0_statistics, track
+
+    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny"))
+    high = converter.enrol(Waveform(torch.from_numpy(speechlike(3.0, pitch=220)), 16000))
+    assert high.log_f0_mean == pytest.approx(math.log(220), abs=0.1)
+    made = converter.convert(Waveform(torch.from_numpy(speechlike(3.0, pitch=110)), 16000), high)
+    mean, _ = log_f0_statistics(track(made.waveform.numpy()))
+    assert mean == pytest.approx(high.log_f0_mean, abs=0.1)
