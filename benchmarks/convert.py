@@ -120,6 +120,15 @@ def peak_memory(model: str, threads: int, source: Path) -> float:
     torch.set_num_threads(threads)
     converter = VoiceConverter.from_pretrained(model, device="cpu")
     converter.convert_file(source, converter.enrol(TARGET), source.with_suffix(".wav"))
+    return peak_resident()
+
+
+def peak_resident() -> float:
+    """Peak resident memory of this process in MiB."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux: ru_maxrss would count what the parent held when it forked
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
