@@ -101,6 +101,10 @@ class SourceFilter(nn.Module):
         return spectrum.transpose(1, 2)
 
 
+#: Frames whose samples are summed at a time, so that an hour needs no more memory than seconds.
+_CHUNK = 256
+
+
 @dataclass(frozen=True, slots=True)
 class PitchCurve:
     """Log-F0 over a whole recording and the phase that it accumulates.
@@ -120,8 +124,8 @@ class PitchCurve:
         """From log-F0 (T + 1,); between two boundaries it runs straight."""
         log_f0 = log_f0.double()
         steps = [
-            _between(log_f0[start : start + 4097], hop).sum(dim=1) / sample_rate
-            for start in range(0, len(log_f0) - 1, 4096)
+            _between(log_f0[start : start + _CHUNK + 1], hop).sum(dim=1) / sample_rate
+            for start in range(0, len(log_f0) - 1, _CHUNK)
         ]
         phase = torch.cumsum(torch.cat([torch.zeros(1, dtype=torch.float64), *steps]), dim=0)
         return cls(log_f0, phase % 1.0, hop)
