@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from timbrel.analysis import STANDARD_LEVEL, Analysis, analyse, continuous_log_f0, standard_gain
+from timbrel.analysis import Analysis, analyse, continuous_log_f0
+from timbrel.audio.io import read
+from timbrel.audio.loudness import STANDARD_LEVEL, standard_gain
 from timbrel.audio.pitch import Pitch
 
 RATE, HOP = 16000, 256
@@ -122,3 +126,10 @@ def test_voicing_is_held_beyond_the_end() -> None:
     held = found.voicing_from(len(found.voicing) - 2, 5)
     assert held.tolist() == [*found.voicing[-2:], *[found.voicing[-1]] * 3]
     assert found.voicing_from(3, 4).tolist() == found.voicing[3:7].tolist()
+
+
+def test_a_quiet_microphone_is_heard_like_a_loud_one(corpus: Path) -> None:
+    samples = read(next((corpus / "vctk" / "p225").glob("*.flac")), 16000).samples.numpy()
+    loud, quiet = analyse([samples]), analyse([samples * np.float32(0.005)])
+    assert quiet.gain == pytest.approx(200 * loud.gain, rel=1e-4)
+    assert np.mean((quiet.voicing > 0.5) == (loud.voicing > 0.5)) > 0.99

@@ -382,3 +382,12 @@ def test_memory_does_not_grow_with_the_source(tiny_folder: Path, tiny_voice: Voi
     # The four minutes more are 15 MiB as float32, were they held even once.
     assert long - short < 7
     assert soundfile.info(tmp_path / "long.wav").frames == 5 * 60 * 16000
+
+
+def test_references_beyond_the_limit_are_named_and_not_heard(
+    bundled: VoiceConverter, monkeypatch: pytest.MonkeyPatch, demo_pair: Pair
+) -> None:
+    monkeypatch.setattr("timbrel.pipeline.MAX_REFERENCE_SECONDS", 8.0)
+    voice = bundled.enrol(*demo_pair)
+    assert voice.sources == (demo_pair[0].name,)
+    assert any("second.flac: It lasts 7 s" in w and "it is not heard" in w for w in voice.warnings)

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from timbrel.audio.loudness import standard_gain
 from timbrel.audio.pitch import HOP, Pitch, PitchStream, log_f0_statistics
 
-#: Models hear speech whose active frames have this RMS (-20 dBFS).
-STANDARD_LEVEL = 0.1
 _LEVEL_FRAME = 400  # samples at 16 kHz, 25 ms
-#: A frame is active if its energy is within 30 dB of the loudest.
-_ACTIVE = 1e-3
 #: Beyond an octave from the speaker's median a pitch is taken for an error of the tracker.
 _OCTAVE = float(np.log(2.0))
 
@@ -46,25 +43,18 @@ class Analysis:
 
 
 def analyse(blocks: Iterable[np.ndarray]) -> Analysis:
-    """Reads consecutive blocks of a recording at 16 kHz."""
-    stream, pitches, energies = PitchStream(), [], []
-    samples, rest = 0, np.zeros(0, dtype=np.float32)
-    for block in blocks:
-        pitches.append(stream.push(block))
-        samples += len(block)
-        joined = np.concatenate([rest, block])
-        whole = len(joined) // _LEVEL_FRAME * _LEVEL_FRAME
-        energies.append(np.square(joined[:whole].reshape(-1, _LEVEL_FRAME)).mean(axis=1))
-        rest = joined[whole:]
-    pitches.append(stream.flush())
-    pitch = Pitch(
-        np.concatenate([part.f0 for part in pitches]), np.concatenate([part.voicing for part in pitches])
-    )
+    """Measures a recording at 16 kHz, given as consecutive blocks.
+
+    It is read twice, so `blocks` must begin anew at each iteration, as a list does: the tracker takes quiet
+    speech for unvoiced, so pitch is tracked at `STANDARD_LEVEL`, which must be known first.
+    """
+    samples, gain = _level(blocks)
+    pitch = _track(blocks, gain)
     mean, std = log_f0_statistics(pitch)
     frames = 1 + -(-samples // HOP)
     return Analysis(
         samples=samples,
-        gain=standard_gain(np.concatenate(energies)),
+        gain=gain,
         log_f0=_lengthen(continuous_log_f0(pitch), frames),
         voicing=_lengthen(pitch.voicing, frames),
         log_f0_mean=mean,
@@ -72,12 +62,25 @@ def analyse(blocks: Iterable[np.ndarray]) -> Analysis:
     )
 
 
-def standard_gain(energies: np.ndarray) -> float:
-    """Gain to `STANDARD_LEVEL` from the mean squares (N,) of 25 ms frames."""
-    loudest = energies.max(initial=0.0)
-    if loudest <= 0:
-        return 1.0
-    return float(STANDARD_LEVEL / np.sqrt(energies[energies > loudest * _ACTIVE].mean()))
+def _level(blocks: Iterable[np.ndarray]) -> tuple[int, float]:
+    """Number of samples, and gain to the standard level."""
+    energies, samples, rest = [], 0, np.zeros(0, dtype=np.float32)
+    for block in blocks:
+        samples += len(block)
+        joined = np.concatenate([rest, block])
+        whole = len(joined) // _LEVEL_FRAME * _LEVEL_FRAME
+        energies.append(np.square(joined[:whole].reshape(-1, _LEVEL_FRAME)).mean(axis=1))
+        rest = joined[whole:]
+    return samples, standard_gain(np.concatenate(energies))
+
+
+def _track(blocks: Iterable[np.ndarray], gain: float) -> Pitch:
+    stream = PitchStream()
+    parts = [stream.push(block * np.float32(gain)) for block in blocks]
+    parts.append(stream.flush())
+    return Pitch(
+        np.concatenate([part.f0 for part in parts]), np.concatenate([part.voicing for part in parts])
+    )
 
 
 def continuous_log_f0(pitch: Pitch) -> np.ndarray:

@@ -138,22 +138,22 @@ class VoiceConverter:
         """
         if not references:
             raise AudioError("Give at least one recording of the voice.")
-        names = tuple(_name(reference) for reference in references)
-        waveforms, warnings, seconds = [], [], 0.0
+        waveforms, names, warnings, seconds = [], [], [], 0.0
         room = MAX_REFERENCE_SECONDS
-        for name, reference in zip(names, references, strict=True):
-            waveform = _whole(reference, self._method.input_rate)
-            if waveform.duration > room:
-                warnings.append(_too_long(name, waveform.duration, room))
-                waveform = _head(waveform, room)
-            if room < io.MIN_SECONDS:
+        for reference in references:
+            name, duration = _name(reference), _duration(reference)
+            if duration > room:
+                warnings.append(_too_long(name, duration, room))
+            if room < condition.FEW_SPEECH_SECONDS:
                 continue
+            waveform = _opening(reference, self._method.input_rate, room)
             room -= waveform.duration
             found = condition.assess(waveform)
             condition.require_speech(found, name)
             warnings += [f"{name}: {warning}" for warning in condition.warnings(found)]
             seconds += found.speech_seconds
             waveforms.append(waveform)
+            names.append(name)
         with torch.inference_mode():
             heard = self._method.hear([waveform.samples for waveform in waveforms])
         return Voice(
@@ -164,7 +164,7 @@ class VoiceConverter:
             log_f0_mean=heard.log_f0_mean,
             log_f0_std=heard.log_f0_std,
             seconds=seconds,
-            sources=names,
+            sources=tuple(names),
             warnings=tuple(warnings),
         )
 
@@ -223,7 +223,7 @@ class VoiceConverter:
             )
         with torch.inference_mode():
             made, original = (
-                self._method.embed(_head(_whole(recording, self._method.input_rate), REPORT_SECONDS).samples)
+                self._method.embed(_opening(recording, self._method.input_rate, REPORT_SECONDS).samples)
                 for recording in (converted, source)
             )
         return Report(
@@ -280,7 +280,7 @@ class _Job:
     def _blocks(self, rate: int) -> Iterable[np.ndarray]:
         if isinstance(self._source, Waveform):
             return [_whole(self._source, rate).samples.numpy()]
-        return io.stream(self._source, rate)
+        return _Blocks(self._source, rate)
 
     def _pieces(self, analysis: Analysis) -> Iterator[np.ndarray]:
         method = self._method
@@ -293,6 +293,17 @@ class _Job:
             with torch.inference_mode():
                 piece = speak(window, torch.from_numpy(samples)).numpy()
             yield piece
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """A file in blocks at `rate` Hz, from the start at each iteration."""
+
+    path: str | Path
+    rate: int
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return io.stream(self.path, self.rate)
 
 
 def _device(name: str) -> torch.device:
@@ -308,27 +319,35 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _whole(recording: Recording, sample_rate: int) -> Waveform:
-    """A recording in memory, mono, at `sample_rate`."""
-    if not isinstance(recording, Waveform):
-        return io.read(recording, sample_rate)
-    samples = recording.samples.detach().cpu().float()
+def _whole(waveform: Waveform, sample_rate: int) -> Waveform:
+    """A waveform that someone gave, checked, at `sample_rate`."""
+    samples = waveform.samples.detach().cpu().float()
     if samples.ndim != 1:
         raise AudioError(f"The waveform has the shape {tuple(samples.shape)}: give one channel, (samples,).")
-    io.check_waveform(recording)
-    return Waveform(
-        torch.from_numpy(resample(samples.numpy(), recording.sample_rate, sample_rate)), sample_rate
-    )
+    io.check_waveform(waveform)
+    resampled = resample(samples.numpy(), waveform.sample_rate, sample_rate)
+    return Waveform(torch.from_numpy(resampled), sample_rate)
 
 
-def _head(waveform: Waveform, seconds: float) -> Waveform:
-    return Waveform(waveform.samples[: int(seconds * waveform.sample_rate)], waveform.sample_rate)
+def _opening(recording: Recording, sample_rate: int, seconds: float) -> Waveform:
+    """The first `seconds` of a recording, or all of a shorter one, mono, at `sample_rate`."""
+    if isinstance(recording, Waveform):
+        samples = _whole(recording, sample_rate).samples[: int(seconds * sample_rate)]
+    else:
+        samples = torch.from_numpy(next(io.stream(recording, sample_rate, seconds)))
+    return Waveform(samples, sample_rate)
+
+
+def _duration(recording: Recording) -> float:
+    return recording.duration if isinstance(recording, Waveform) else io.probe(recording).duration
 
 
 def _too_long(name: str, duration: float, room: float) -> str:
+    some = room >= condition.FEW_SPEECH_SECONDS
+    heard = f"the first {room:.0f} s of it are heard" if some else "it is not heard"
     return (
         f"{name}: It lasts {duration:.0f} s; of all references together {MAX_REFERENCE_SECONDS:.0f} s "
-        f"are used, so the first {room:.0f} s of it are heard."
+        f"are used, so {heard}."
     )
 
 

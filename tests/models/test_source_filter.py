@@ -90,5 +90,6 @@ def test_noise_does_not_depend_on_how_it_is_cut() -> None:
     whole = noise(0, 50000, seed=3)
     torch.testing.assert_close(noise(12345, 45678, seed=3), whole[12345:45678], atol=0, rtol=0)
     assert not torch.equal(whole, noise(0, 50000, seed=4))
+    assert noise(0, 8, seed=2**62).isfinite().all()
     assert whole.std().item() == pytest.approx(1.0, abs=0.02)
     assert abs(torch.corrcoef(torch.stack([whole[:16384], whole[16384:32768]]))[0, 1].item()) < 0.05

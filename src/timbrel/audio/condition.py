@@ -13,7 +13,7 @@ import numpy as np
 
 from timbrel.audio import pitch
 from timbrel.audio.io import Waveform
-from timbrel.audio.loudness import rms_dbfs
+from timbrel.audio.loudness import rms_dbfs, standard_gain
 from timbrel.audio.resample import resample
 from timbrel.errors import AudioError
 
@@ -69,8 +69,9 @@ def assess(waveform: Waveform) -> Condition:
     """Measures a recording of any rate and at least one sample."""
     samples = waveform.samples.detach().cpu().numpy()
     at_16k = resample(samples, waveform.sample_rate, pitch.SAMPLE_RATE)
-    tracked = pitch.track(at_16k)
-    power = _frame_power(at_16k - at_16k.mean(), len(tracked.f0))
+    power = _frame_power(at_16k - at_16k.mean(), max(1, len(at_16k) // pitch.HOP))
+    # The tracker takes quiet speech for unvoiced, so it hears every recording at the same level.
+    tracked = pitch.track(at_16k * np.float32(standard_gain(power)))
     noise = _noise_power(power)
     speech = _speech_frames(tracked, power, noise)
     share = float(speech.mean())

@@ -9,6 +9,10 @@ import math
 
 import numpy as np
 
+#: Models hear speech whose active frames have this RMS (-20 dBFS).
+STANDARD_LEVEL = 0.1
+#: A frame is active if its energy is within 30 dB of the loudest.
+_ACTIVE = 1e-3
 #: BS.1770 gates blocks of this length; shorter audio has none.
 BLOCK_SECONDS = 0.4
 
@@ -21,6 +25,14 @@ def rms_dbfs(samples: np.ndarray) -> float:
 def peak_dbfs(samples: np.ndarray) -> float:
     """Largest magnitude of (T,) samples against full scale 1, in dB."""
     return _decibels(float(np.abs(samples).max(initial=0.0)) ** 2)
+
+
+def standard_gain(energies: np.ndarray) -> float:
+    """Gain to `STANDARD_LEVEL` from the mean squares (N,) of frames of some 20 ms; 1 for silence."""
+    loudest = energies.max(initial=0.0)
+    if loudest <= 0:
+        return 1.0
+    return float(STANDARD_LEVEL / np.sqrt(energies[energies > loudest * _ACTIVE].mean()))
 
 
 def integrated_loudness(samples: np.ndarray, sample_rate: int) -> float:

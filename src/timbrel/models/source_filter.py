@@ -146,7 +146,7 @@ def noise(start: int, stop: int, seed: int) -> Tensor:
     """Samples `start` to `stop` of an endless white noise of unit power, the same however it is cut."""
     first, last = start // _NOISE_BLOCK, (stop - 1) // _NOISE_BLOCK
     blocks = [
-        torch.randn(_NOISE_BLOCK, generator=torch.Generator().manual_seed((seed << 24) + block))
+        torch.randn(_NOISE_BLOCK, generator=torch.Generator().manual_seed(((seed << 24) + block) % 2**63))
         for block in range(first, last + 1)
     ]
     return torch.cat(blocks)[start - first * _NOISE_BLOCK : stop - first * _NOISE_BLOCK]

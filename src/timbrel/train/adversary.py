@@ -81,7 +81,7 @@ class Adversary(nn.Module):
 
         The first B of `made` are imitations of the B recordings that `real` judges.
         """
-        with _frozen(self):
+        with frozen(self):
             judgements = [judge(made) for judge in judges]
         adversarial = torch.stack([generator_adversarial(one) for one in judgements]).mean()
         matching = [
@@ -100,7 +100,7 @@ def _first(judgement: Judgement, like: Judgement) -> Judgement:
 
 
 @contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
+def frozen(module: nn.Module) -> Iterator[None]:
     """No gradients for the parameters; they still flow through to the input."""
     module.requires_grad_(False)
     try:

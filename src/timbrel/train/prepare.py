@@ -94,11 +94,11 @@ def prepare(
             progress(done, len(utterances))
     report.seconds = round(report.seconds, 3)
     report.skipped.sort(key=lambda one: one.path)
-    _write_text(out / REPORT, json.dumps(asdict(report), indent=2, ensure_ascii=False) + "\n")
+    write_text(out / REPORT, json.dumps(asdict(report), indent=2, ensure_ascii=False) + "\n")
     if not lines:
         first = f" ({report.skipped[0].path}: {report.skipped[0].reason})" if report.skipped else ""
         raise CorpusError(f"No recording could be used{first}; see {out / REPORT}.")
-    _write_text(out / INDEX, "".join(lines[one.id] for one in utterances if one.id in lines))
+    write_text(out / INDEX, "".join(lines[one.id] for one in utterances if one.id in lines))
     return report
 
 
@@ -208,7 +208,8 @@ def _make_folders(clips: Path, utterances: Iterable[Utterance]) -> None:
         raise OutputError(f"{clips} cannot be written: {error.strerror or error}.") from error
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all; raises OutputError."""
     draft = path.with_name(f".{path.name}.partial")
     try:
         draft.write_text(text, encoding="utf-8")

@@ -25,6 +25,7 @@ from safetensors.numpy import save_file
 
 from timbrel.errors import CorpusError, OutputError, TrainingError
 from timbrel.train.data import FULL_SCALE, Clip, read_index
+from timbrel.train.prepare import write_text
 from timbrel.train.teachers import SAMPLE_RATE, Moonshine
 
 FOLDER, STATISTICS = "teachers", "moonshine.json"
@@ -94,7 +95,7 @@ def teach_content(root: Path, teacher: Moonshine, workers: int = 1, progress: Pr
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 1e-8))
     statistics = {"teacher": teacher.fingerprint, "mean": mean.tolist(), "deviation": deviation.tolist()}
-    _write_text(root / FOLDER / STATISTICS, json.dumps(statistics) + "\n")
+    write_text(root / FOLDER / STATISTICS, json.dumps(statistics) + "\n")
     return made
 
 
@@ -236,16 +237,5 @@ def _write(target: Path, tensors: dict[str, np.ndarray], origin: dict[str, str])
         draft.replace(target)
     except (OSError, SafetensorError) as error:
         raise OutputError(f"{target} cannot be written: {error}; make room and run again.") from error
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _write_text(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.partial")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
         draft.unlink(missing_ok=True)

@@ -14,7 +14,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from timbrel.analysis import continuous_log_f0, standard_gain
+from timbrel.analysis import continuous_log_f0
+from timbrel.audio.loudness import standard_gain
 from timbrel.audio.pitch import HOP, Pitch, log_f0_statistics
 from timbrel.errors import CorpusError
 from timbrel.train.data import FULL_SCALE, Crops, read_index

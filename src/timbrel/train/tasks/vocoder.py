@@ -7,7 +7,6 @@ learns to deceive them while its mel, their inner features and, if wanted, its s
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -28,6 +27,7 @@ from timbrel.models.losses import (
     generator_adversarial,
     mel_l1,
 )
+from timbrel.train.adversary import frozen
 from timbrel.train.data import Batch
 from timbrel.train.tasks import Export, Preview, Task, Update, mean_figures
 
@@ -88,7 +88,7 @@ class VocoderTask(Task):
         figures = self._figures(real, fake)
         loss = figures["loss"]
         if adversarial:
-            with _frozen(self.discriminators):
+            with frozen(self.discriminators):
                 pairs = [(self._judge_real(judge, real), judge(fake)) for judge in self.discriminators]
             figures["adversarial"] = torch.stack([generator_adversarial(false) for _, false in pairs]).sum()
             figures["features"] = torch.stack([feature_matching(*pair) for pair in pairs]).sum()
@@ -142,13 +142,3 @@ def front_end(name: str) -> FeatureSpec:
     if name not in PRESETS:
         raise ConfigError(f"settings.front_end must be one of {', '.join(PRESETS)}, not {name}.")
     return PRESETS[name]
-
-
-@contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
-    """No gradients for the parameters; they still flow through to the input."""
-    module.requires_grad_(False)
-    try:
-        yield
-    finally:
-        module.requires_grad_(True)
