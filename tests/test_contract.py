@@ -15,6 +15,7 @@ from timbrel.errors import ContractError
 
 MEL = FeatureSpec("mel", 16000, 256, 80, n_fft=1024, window=1024, f_max=8000.0, log="ln", floor=1e-5)
 LEARNED = FeatureSpec("learned", 16000, 320, 1024, encoder="aaaa")
+WAVEFORM = FeatureSpec("waveform", 16000, hop=1, dim=1)
 
 
 def mel_value(spec: FeatureSpec, magnitude: float) -> float:
@@ -114,6 +115,18 @@ def test_learned_frames_of_other_weights_are_refused() -> None:
 def test_learned_frames_are_no_mel() -> None:
     with pytest.raises(ContractError, match='kind is "learned", wanted "mel"'):
         compare(LEARNED, MEL)
+
+
+def test_a_waveform_joins_only_its_like() -> None:
+    assert compare(WAVEFORM, replace(WAVEFORM)) == Exact()
+    with pytest.raises(ContractError, match="sample_rate is 16000, wanted 22050"):
+        compare(WAVEFORM, replace(WAVEFORM, sample_rate=22050))
+    for other in (MEL, LEARNED):
+        with pytest.raises(ContractError, match=f'kind is "waveform", wanted "{other.kind}"'):
+            compare(WAVEFORM, other)
+    with pytest.raises(ContractError, match="A waveform has hop 1 and dim 1, not 320 and 1"):
+        replace(WAVEFORM, hop=320)
+    assert WAVEFORM.frames(16000) == 16000
 
 
 def test_embeddings_of_other_weights_are_refused() -> None:

@@ -28,6 +28,9 @@ class FeatureSpec:
     A mel value is `scale * log(max(floor, m)) + offset`, clipped to `clip`, where `m` is the
     magnitude (`power` 1) or power (`power` 2) spectrum through the mel filterbank.
 
+    A waveform, fed to networks that make their own features, is frames of one sample: hop 1, dim 1,
+    values in [-1, 1].
+
     Fields:
         pad: "center" pads `n_fft // 2` on both sides, so that frame i is centred on sample
             `i * hop` and there are `1 + samples // hop` frames; "same" pads `(n_fft - hop) / 2`,
@@ -37,7 +40,7 @@ class FeatureSpec:
         encoder: fingerprint of the weights that made learned frames.
     """
 
-    kind: Literal["mel", "learned"]
+    kind: Literal["mel", "learned", "waveform"]
     sample_rate: int
     hop: int
     dim: int
@@ -63,13 +66,15 @@ class FeatureSpec:
     encoder: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in ("mel", "learned"):
-            raise ContractError(f'A feature kind is "mel" or "learned", not "{self.kind}".')
+        if self.kind not in ("mel", "learned", "waveform"):
+            raise ContractError(f'A feature kind is "mel", "learned" or "waveform", not "{self.kind}".')
         for name in ("sample_rate", "hop", "dim"):
             if getattr(self, name) <= 0:
                 raise ContractError(f"{name} must be positive, not {getattr(self, name)}.")
         if self.kind == "mel":
             self._check_mel()
+        if self.kind == "waveform" and (self.hop, self.dim) != (1, 1):
+            raise ContractError(f"A waveform has hop 1 and dim 1, not {self.hop} and {self.dim}.")
 
     def _check_mel(self) -> None:
         if not 0 < self.window <= self.n_fft:
@@ -89,7 +94,7 @@ class FeatureSpec:
 
     def frames(self, samples: int) -> int:
         """Number of frames that `samples` samples at this spec's rate give."""
-        if self.pad == "same" and self.kind == "mel":
+        if self.kind == "waveform" or (self.pad == "same" and self.kind == "mel"):
             return samples // self.hop
         return 1 + samples // self.hop
 
@@ -194,15 +199,15 @@ def _show(value: Any) -> str:
 
 
 def _unbridgeable(given: FeatureSpec, wanted: FeatureSpec) -> Iterator[str]:
-    learned = "learned" in (given.kind, wanted.kind)
+    mels = given.kind == wanted.kind == "mel"
     for name, one, two in _differences(given, wanted):
-        if learned or name not in _BRIDGEABLE:
+        if not mels or name not in _BRIDGEABLE:
             yield f"{name} is {_show(one)}, wanted {_show(two)}"
     linear = (given.log == "none") != (wanted.log == "none")
-    if not learned and linear:
+    if mels and linear:
         yield f"log is {_show(given.log)}, wanted {_show(wanted.log)}"
     # The sum over a band of squared magnitudes is no function of the sum of magnitudes.
-    if not learned and given.power != wanted.power:
+    if mels and given.power != wanted.power:
         yield f"power is {given.power}, wanted {wanted.power}"
 
 
