@@ -1,0 +1,54 @@
+"""The LSTM d-vector (Wan et al. 2018, "Generalized End-to-End Loss for Speaker Verification").
+
+Frames run through a stack of LSTMs; the last frame, projected and brought to unit length, is the
+voice. The default sizes and the mel are those of the encoder published with AutoVC (Qian et al. 2019),
+which hears crops of 128 frames, 2 s, and averages them without further scaling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from timbrel.audio.mel import PRESETS
+from timbrel.contract import EmbeddingSpec, FeatureSpec
+
+
+@dataclass(frozen=True, slots=True)
+class DVectorConfig:
+    """Sizes of a `DVector`; the defaults have 12,257,536 parameters.
+
+    Fields:
+        spec_in: the mel it hears.
+        layers, width: of the LSTM.
+        embedding_dim: E.
+        window: frames of a crop in training, and of the windows that a longer utterance is heard in.
+    """
+
+    spec_in: FeatureSpec = PRESETS["autovc-16k"]
+    layers: int = 3
+    width: int = 768
+    embedding_dim: int = 256
+    window: int = 128
+
+
+class DVector(nn.Module):
+    """Mel (B, T, D) -> unit vectors (B, E)."""
+
+    family = "d-vector"
+    Config = DVectorConfig
+
+    def __init__(self, config: DVectorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.spec_in, self.window = config.spec_in, config.window
+        # A mean over windows is shorter than 1, and AutoVC takes it as it is.
+        self.spec_out = EmbeddingSpec("", config.embedding_dim, l2_normalised=False, input=config.spec_in)
+        self.lstm = nn.LSTM(config.spec_in.dim, config.width, config.layers, batch_first=True)
+        self.embedding = nn.Linear(config.width, config.embedding_dim)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        frames, _ = self.lstm(mel)
+        return functional.normalize(self.embedding(frames[:, -1]).float(), dim=-1)
