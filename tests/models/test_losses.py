@@ -14,6 +14,9 @@ from timbrel.models.losses import (
     discriminator_adversarial,
     feature_matching,
     generator_adversarial,
+    joint_discriminator,
+    joint_feature_matching,
+    joint_generator,
     l1,
     mel_l1,
 )
@@ -39,6 +42,24 @@ def test_feature_matching_sums_layers_and_leaves_the_real_side_alone() -> None:
     torch.autograd.backward(loss)
     assert real.grad is None
     assert generated.grad is not None
+
+
+def test_joint_losses_by_hand() -> None:
+    # Two discriminators, each with a score of the waveform alone and one of waveform and mel.
+    real = [_judge([1.0, 0.0], [0.5, 0.5]), _judge([1.0], [1.0])]
+    generated = [_judge([0.0, 0.0], [1.0, 0.5]), _judge([2.0], [0.0])]
+    # First: half of mean(1, 1) and mean(0, 1/4); second: half of 1 and 1.
+    assert joint_generator(generated).item() == pytest.approx((1 + 0.125) / 2 + (1 + 1) / 2)
+    # First: real mean(0, 1) + 1/4, generated 0 + mean(1, 1/4); second: real 0 + 0, generated 4 + 0.
+    expected = (0.5 + 0.25 + 0 + 0.625) / 2 + 4 / 2
+    assert joint_discriminator(real, generated).item() == pytest.approx(expected)
+
+
+def test_joint_feature_matching_is_the_mean_over_discriminators() -> None:
+    zero, one = torch.zeros(2), torch.ones(2)
+    real = [_judge(features=(zero, zero)), _judge(features=(zero,))]
+    generated = [_judge(features=(one, 3 * one)), _judge(features=(one,))]
+    assert joint_feature_matching(real, generated).item() == pytest.approx(((1 + 3) + 1) / 2)
 
 
 def test_mel_l1_compares_in_the_domain_of_the_front_end() -> None:
@@ -74,6 +95,10 @@ BROADCASTABLE: dict[str, Callable[[], Tensor]] = {
     "feature count": lambda: feature_matching(_judge(features=(torch.zeros(2),)), _judge()),
     "scores": lambda: discriminator_adversarial(_judge([0.0]), _judge([0.0, 1.0])),
     "score count": lambda: discriminator_adversarial(_judge([0.0]), _judge([0.0], [0.0])),
+    "joint scores": lambda: joint_discriminator([_judge([0.0])], [_judge([0.0, 1.0])]),
+    "joint features": lambda: joint_feature_matching(
+        [_judge(features=(torch.zeros(2),))], [_judge(features=(torch.zeros(1),))]
+    ),
     "stft": lambda: MultiResolutionSTFT()(torch.zeros(2, 4000), torch.zeros(1, 4000)),
 }
 

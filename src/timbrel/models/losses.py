@@ -31,6 +31,16 @@ def l1(predicted: Tensor, target: Tensor) -> Tensor:
     return functional.l1_loss(predicted, target)
 
 
+def mean_square(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference, ().
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    require_same_shape(predicted, target)
+    return functional.mse_loss(predicted, target)
+
+
 def mel_l1(front_end: Callable[[Tensor], Tensor], generated: Tensor, real: Tensor) -> Tensor:
     """L1 between the mels of two batches of waveforms (B, L), ().
 
@@ -71,6 +81,37 @@ def feature_matching(real: Judgement, generated: Judgement) -> Tensor:
     _require_pairs(real.features, generated.features)
     pairs = zip(real.features, generated.features, strict=True)
     return torch.stack([l1(false, true.detach()) for true, false in pairs]).sum()
+
+
+def joint_generator(generated: Sequence[Judgement]) -> Tensor:
+    """VocGAN's adversarial loss of the generator (Yang et al. 2020), summed over discriminators. ().
+
+    Each of them judges with and without the mel; the two count half each:
+    1/2 ((1 - D(x))^2 + (1 - D(x, mel))^2) for generated x.
+    """
+    return torch.stack([generator_adversarial(judgement) / 2 for judgement in generated]).sum()
+
+
+def joint_discriminator(real: Sequence[Judgement], generated: Sequence[Judgement]) -> Tensor:
+    """The discriminators' side of `joint_generator`, summed over discriminators. ().
+
+    1/2 ((1 - D(y))^2 + (1 - D(y, mel))^2 + D(x)^2 + D(x, mel)^2) for real y and generated x.
+
+    Raises:
+        ValueError: if the number or shapes of the scores differ.
+    """
+    pairs = zip(real, generated, strict=True)
+    return torch.stack([discriminator_adversarial(*pair) / 2 for pair in pairs]).sum()
+
+
+def joint_feature_matching(real: Sequence[Judgement], generated: Sequence[Judgement]) -> Tensor:
+    """`feature_matching`, averaged over discriminators. ().
+
+    Raises:
+        ValueError: if the number or shapes of the features differ.
+    """
+    pairs = zip(real, generated, strict=True)
+    return torch.stack([feature_matching(*pair) for pair in pairs]).mean()
 
 
 class MultiResolutionSTFT(nn.Module):

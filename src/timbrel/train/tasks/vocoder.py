@@ -16,7 +16,7 @@ from timbrel.audio.io import Waveform
 from timbrel.audio.mel import PRESETS, MelSpectrogram
 from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
-from timbrel.models.discriminators import DiscriminatorSet, Judgement
+from timbrel.models.discriminators import Judgement
 from timbrel.models.hifigan import HiFiGAN
 from timbrel.models.istft import ISTFT
 from timbrel.models.layers import folded_state_dict
@@ -27,6 +27,7 @@ from timbrel.models.losses import (
     generator_adversarial,
     mel_l1,
 )
+from timbrel.models.vocgan import VocGAN
 from timbrel.train.adversary import frozen
 from timbrel.train.data import Batch
 from timbrel.train.tasks import Export, Preview, Task, Update, mean_figures
@@ -52,14 +53,14 @@ class VocoderTask(Task):
 
     Args:
         generator: features (B, T, D) -> waveform (B, T * hop).
-        discriminators: each judges a waveform (B, L).
+        discriminators: each answers a waveform (B, L) with a `Judgement`.
         card: text for the checkpoint.
     """
 
     def __init__(
         self,
-        generator: HiFiGAN | ISTFT,
-        discriminators: Sequence[DiscriminatorSet],
+        generator: HiFiGAN | ISTFT | VocGAN,
+        discriminators: Sequence[nn.Module],
         weights: Weights,
         card: str,
     ) -> None:
@@ -86,15 +87,13 @@ class VocoderTask(Task):
             loss = torch.stack([discriminator_adversarial(*pair) for pair in pairs]).sum()
             yield Update(loss, "discriminator", {"discriminator": loss})
         figures = self._figures(real, fake)
-        loss = figures["loss"]
         if adversarial:
             with frozen(self.discriminators):
                 pairs = [(self._judge_real(judge, real), judge(fake)) for judge in self.discriminators]
-            figures["adversarial"] = torch.stack([generator_adversarial(false) for _, false in pairs]).sum()
-            figures["features"] = torch.stack([feature_matching(*pair) for pair in pairs]).sum()
-            loss = loss + self.weights.adversarial * figures["adversarial"]
-            loss = loss + self.weights.features * figures["features"]
-        yield Update(loss, "generator", {**figures, "loss": loss})
+            deceived = torch.stack([generator_adversarial(false) for _, false in pairs]).sum()
+            alike = torch.stack([feature_matching(*pair) for pair in pairs]).sum()
+            figures |= self._adversarial(figures["loss"], deceived, alike)
+        yield Update(figures["loss"], "generator", dict(figures))
 
     def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
         pairs = (self._audio_and_mel(batch) for batch in batches)
@@ -130,6 +129,11 @@ class VocoderTask(Task):
             figures["spectra"] = self.spectra(fake.float(), real)
             figures["loss"] = figures["loss"] + self.weights.spectra * figures["spectra"]
         return figures
+
+    def _adversarial(self, loss: Tensor, deceived: Tensor, alike: Tensor) -> dict[str, Tensor]:
+        """The losses of the discriminators' judgement, and `loss` with them added."""
+        total = loss + self.weights.adversarial * deceived + self.weights.features * alike
+        return {"adversarial": deceived, "features": alike, "loss": total}
 
     @torch.no_grad()
     def _judge_real(self, judge: nn.Module, real: Tensor) -> Judgement:
