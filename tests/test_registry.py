@@ -207,6 +207,15 @@ def test_the_parts_of_a_pipeline(tmp_path: Path) -> None:
     assert next(registry.contract_lines(whole)).startswith("content mel: mel 0 to 8000 Hz")
 
 
+def test_a_model_may_bring_another_along(tmp_path: Path) -> None:
+    part = write(tmp_path / "part")
+    path = write(tmp_path / "whole", parts={"speaker": part})
+    write(path / ".half-written")
+    whole = checkpoint.read(path)
+    assert {role: part.path for role, part in registry.parts(whole).items()} == {"speaker": path / "speaker"}
+    assert registry.parts(checkpoint.read(part)) == {}
+
+
 @pytest.mark.parametrize("folder", ["../part", "/part", 3, ""])
 def test_a_part_cannot_lie_outside(tmp_path: Path, folder: object) -> None:
     write(tmp_path / "part")

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 1
+#: What training adds to a checkpoint, of no use to a model that is part of another.
+OF_TRAINING = ("training.safetensors", "state.json")
 CONFIG, WEIGHTS, PROVENANCE, CARD = "config.toml", "model.safetensors", "provenance.json", "CARD.md"
 
 
@@ -87,7 +89,7 @@ def write(
     try:
         draft.mkdir(parents=True)
         for folder, source in (parts or {}).items():
-            shutil.copytree(source, draft / folder)
+            shutil.copytree(source, draft / folder, ignore=shutil.ignore_patterns(*OF_TRAINING))
         header = {"format": FORMAT, "family": family, "name": name, "model": model}
         _write_texts(draft, to_toml(header), provenance, card)
         if tensors:

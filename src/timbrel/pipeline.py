@@ -227,8 +227,8 @@ class VoiceConverter:
                 for recording in (converted, source)
             )
         return Report(
-            similarity_to_target=float(made @ target),
-            similarity_to_source=float(made @ original),
+            similarity_to_target=float(torch.cosine_similarity(made, target, dim=0)),
+            similarity_to_source=float(torch.cosine_similarity(made, original, dim=0)),
             seconds=summary.seconds,
             level_dbfs=summary.level_dbfs,
             real_time_factor=summary.real_time_factor,
@@ -285,7 +285,7 @@ class _Job:
     def _pieces(self, analysis: Analysis) -> Iterator[np.ndarray]:
         method = self._method
         with torch.inference_mode():
-            speak = method.prepare(analysis, self._voice, self._seed)
+            speak = method.prepare(analysis, self._voice, self._seed, self._blocks(method.input_rate))
         size = round(WINDOW_SECONDS * method.input_rate / method.hop) * method.hop
         context = method.context * method.hop
         for window, samples in overlapping(self._blocks(method.input_rate), size, context):

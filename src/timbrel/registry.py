@@ -31,12 +31,17 @@ DEFAULT_MODEL = "timbrel-one"
 PIPELINE = "pipeline"
 
 FAMILIES = {
+    "autovc": "timbrel.models.autovc:AutoVC",
     "converter": "timbrel.models.converter:Converter",
+    "convgru-embedder": "timbrel.models.convgru_embedder:ConvGRUEmbedder",
+    "d-vector": "timbrel.models.ge2e:DVector",
     "griffin_lim": "timbrel.models.griffin_lim:GriffinLim",
+    "gru-embedder": "timbrel.models.gru_embedder:GRUEmbedder",
     "hifigan": "timbrel.models.hifigan:HiFiGAN",
     "istft": "timbrel.models.istft:ISTFT",
     "phonetic": "timbrel.models.phonetic:PhoneticEncoder",
     "speaker": "timbrel.models.speaker:ConvSpeakerEncoder",
+    "vocgan": "timbrel.models.vocgan:VocGAN",
     "vqvc": "timbrel.models.vqvc:VQVC",
 }
 
@@ -109,13 +114,15 @@ def contract_lines(checkpoint: Checkpoint) -> Iterator[str]:
 
 
 def parts(checkpoint: Checkpoint) -> dict[str, Checkpoint]:
-    """The parts of a pipeline by role; none for any other family.
+    """The parts of a pipeline by role; of any other family, the checkpoints that lie in its directory.
+
+    A model that is of no use without another, such as AutoVC without its speaker encoder, brings it along.
 
     Raises:
         CheckpointError: a part is missing, broken or outside the directory.
     """
     if checkpoint.family != PIPELINE:
-        return {}
+        return {folder.name: checkpoints.read(folder) for folder in _checkpoints_in(checkpoint.path)}
     return {role: checkpoints.read(_part_path(checkpoint, role)) for role in checkpoint.config}
 
 
@@ -178,6 +185,15 @@ def _load_strictly(model: nn.Module, checkpoint: Checkpoint) -> None:
     model.load_state_dict(tensors)
 
 
+def _checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoint directories right below `folder`; one half-written has a dot before its name."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if (path / checkpoints.CONFIG).is_file() and not path.name.startswith(".")
+    )
+
+
 def _part_path(pipeline: Checkpoint, role: str) -> Path:
     folder = pipeline.config[role]
     if not isinstance(folder, str) or not folder or Path(folder).name != folder:
@@ -221,4 +237,6 @@ def _describe_spec(spec: FeatureSpec) -> str:
     frames = f"{spec.dim} values, {spec.frame_rate:g} frames/s of {spec.sample_rate} Hz"
     if spec.kind == "learned":
         return f"learned, {frames}, by {spec.encoder or 'unnamed weights'}"
+    if spec.kind == "waveform":
+        return f"waveform at {spec.sample_rate} Hz"
     return f"mel {spec.f_min:g} to {spec.f_max:g} Hz, {spec.log}, {frames}"

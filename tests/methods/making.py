@@ -13,6 +13,7 @@ from torch import nn
 from timbrel import checkpoint
 from timbrel.audio.mel import PRESETS
 from timbrel.contract import FeatureSpec
+from timbrel.models.autovc import AutoVC, AutoVCConfig
 from timbrel.models.converter import Converter, ConverterConfig
 from timbrel.models.istft import ISTFT, ISTFTConfig
 from timbrel.models.phonetic import PhoneticConfig, PhoneticEncoder
@@ -98,3 +99,17 @@ def part(folder: Path, network: Any) -> Path:
         card="",
     )
     return folder
+
+
+def autovc(speaker: ConvSpeakerEncoder, spec: FeatureSpec = PRESETS["autovc-16k"], seed: int = 0) -> AutoVC:
+    """A small AutoVC that wants this speaker encoder's vectors."""
+    torch.manual_seed(seed)
+    wanted = replace(speaker.spec_out, encoder=checkpoint.fingerprint(speaker.state_dict()))
+    sizes = {"dim_neck": 4, "freq": 8, "dim_pre": 8, "channels": 8, "dim_recurrent": 8, "window": 64}
+    return AutoVC(AutoVCConfig(wanted, spec, **sizes)).eval()
+
+
+def speaker(seed: int = 0) -> ConvSpeakerEncoder:
+    """A small speaker encoder; those of different seeds have vectors of one size and other meanings."""
+    torch.manual_seed(seed)
+    return ConvSpeakerEncoder(SpeakerConfig(width=16, blocks=1, embedding_dim=8)).eval()

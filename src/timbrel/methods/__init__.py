@@ -6,10 +6,11 @@ compares the contracts at every joint, so parts that do not fit fail before any 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,8 +62,11 @@ class Method(Protocol):
         """The speaker embedding (E,) of a recording (L,) at `input_rate`."""
         ...
 
-    def prepare(self, analysis: Analysis, voice: Voice, seed: int) -> Speak:
-        """What says the source that was analysed, in this voice."""
+    def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
+        """What says the source that was analysed, in this voice.
+
+        `source` gives its samples in blocks, from the start at each iteration, at `input_rate`.
+        """
         ...
 
 
@@ -74,12 +78,17 @@ def build_method(checkpoint: Checkpoint, device: torch.device, allow_lossy: bool
         ContractError: its parts do not fit.
     """
     from timbrel.methods.attending import AttendingMethod
+    from timbrel.methods.bottleneck import BottleneckMethod
     from timbrel.methods.quantised import QuantisedMethod
 
-    parts = registry.parts(checkpoint) or {"converter": checkpoint}
+    parts = registry.parts(checkpoint)
+    if checkpoint.family != registry.PIPELINE:
+        parts["converter"] = checkpoint
     family = parts["converter"].family if "converter" in parts else checkpoint.family
     if family == "converter":
         return AttendingMethod.of(parts, device)
+    if family == "autovc":
+        return BottleneckMethod.of(parts, device, allow_lossy)
     if family == "vqvc":
         return QuantisedMethod.of(parts, device, allow_lossy)
     raise CheckpointError(

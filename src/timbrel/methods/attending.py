@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -90,7 +90,7 @@ class AttendingMethod:
         vector: Tensor = networks.speaker(networks.mel(samples[None].to(networks.device)))
         return vector[0].cpu()
 
-    def prepare(self, analysis: Analysis, voice: Voice, seed: int) -> Speak:
+    def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`."""
         return _Narration(self._networks, analysis, voice, seed)
 

@@ -6,8 +6,9 @@ windows of equal length with two seconds of context on either side keep the diff
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -18,12 +19,12 @@ from timbrel.analysis import Analysis
 from timbrel.audio.mel import MelSpectrogram
 from timbrel.audio.windows import Window
 from timbrel.checkpoint import Checkpoint
-from timbrel.contract import Bridge, FeatureSpec, Lossy, compare, require_exact
+from timbrel.contract import FeatureSpec, require_exact
 from timbrel.errors import CheckpointError, ContractError
 from timbrel.level import follow_level, limit
 from timbrel.methods import Heard, Speak, part
+from timbrel.methods.vocoding import bridge, vocoder_of
 from timbrel.models import ContentEncoder, Vocoder
-from timbrel.models.griffin_lim import GriffinLim, GriffinLimConfig
 from timbrel.models.vqvc import VQVC
 from timbrel.voice import Voice
 
@@ -47,7 +48,7 @@ class QuantisedMethod:
         self._front = MelSpectrogram(content.spec_in if content is not None else vqvc.spec_in).to(device)
         if content is not None:
             require_exact(content.spec_out, vqvc.spec_in)
-        self._scale, self._offset = _bridge(vqvc.spec_out, vocoder.spec_in, allow_lossy)
+        self._scale, self._offset = bridge(vqvc.spec_out, vocoder.spec_in, allow_lossy)
         self.input_rate, self.sample_rate = self._front.spec.sample_rate, vqvc.spec_out.sample_rate
         if self.input_rate != self.sample_rate:
             raise ContractError(
@@ -65,11 +66,7 @@ class QuantisedMethod:
             raise CheckpointError(f'"{parts["converter"].path}" holds no VQVC.')
         learned = vqvc.spec_in.kind == "learned"
         content = _content(part(parts, "content"), device) if learned else None
-        if "vocoder" in parts:
-            vocoder = _vocoder(parts["vocoder"], device)
-        else:
-            vocoder = GriffinLim(GriffinLimConfig(vqvc.spec_out)).to(device)
-        return cls(vqvc, content, vocoder, device, allow_lossy)
+        return cls(vqvc, content, vocoder_of(parts, vqvc.spec_out, device), device, allow_lossy)
 
     def hear(self, references: Sequence[Tensor]) -> Heard:
         """See `methods.Method`; several references are averaged."""
@@ -81,7 +78,7 @@ class QuantisedMethod:
         """See `methods.Method`; VQVC's own speaker vector, scaled to unit length."""
         return functional.normalize(self._speaker_vector(samples), dim=-1)
 
-    def prepare(self, analysis: Analysis, voice: Voice, seed: int) -> Speak:
+    def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`; nothing is drawn at random, and pitch is the network's affair."""
         vector = voice.frames["speaker"][None].to(self._device)
 
@@ -109,25 +106,3 @@ def _content(checkpoint: Checkpoint, device: torch.device) -> ContentEncoder:
     if not isinstance(network, ContentEncoder) or not isinstance(network.spec_out, FeatureSpec):
         raise CheckpointError(f'"{checkpoint.path}" holds a {checkpoint.family}, which encodes no content.')
     return network
-
-
-def _vocoder(checkpoint: Checkpoint, device: torch.device) -> Vocoder:
-    network = registry.build(checkpoint).to(device)
-    # What says of which kind its output is gives features; a vocoder's is always a waveform.
-    if not isinstance(network, Vocoder) or hasattr(network, "spec_out"):
-        raise CheckpointError(f'"{checkpoint.path}" holds a {checkpoint.family}, which is no vocoder.')
-    return network
-
-
-def _bridge(given: FeatureSpec, wanted: FeatureSpec, allow_lossy: bool) -> tuple[float, float]:
-    """Scale and offset that bring the mel of the decoder to the vocoder's."""
-    match compare(given, wanted):
-        case Bridge(scale, offset):
-            return scale, offset
-        case Lossy(scale, offset, reasons):
-            if not allow_lossy:
-                raise ContractError(
-                    f"The vocoder fits only with loss ({'; '.join(reasons)}): allow it or choose another."
-                )
-            return scale, offset
-    return 1.0, 0.0

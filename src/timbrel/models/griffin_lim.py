@@ -63,7 +63,9 @@ class GriffinLim(nn.Module):
         super().__init__()
         self.config = config
         self.spec_in = spec = config.spec_in
-        self.register_buffer("from_mel", torch.linalg.pinv(filterbank(spec)), persistent=False)
+        # In double precision, which mixed precision leaves alone.
+        pseudo_inverse = torch.linalg.pinv(filterbank(spec).double()).float()
+        self.register_buffer("from_mel", pseudo_inverse, persistent=False)
         padding = (spec.n_fft - spec.hop) // 2 if spec.pad == "same" else spec.n_fft // 2
         self.inverse = InverseSTFT(spec.n_fft, spec.hop, spec.window, padding)
 

@@ -1,0 +1,115 @@
+"""AutoVC with its speaker encoder and a vocoder.
+
+AutoVC's recurrent layers were trained on crops, so a recording is converted in windows of a crop's
+length that overlap by a half and fade into each other. The windows lie at the same frames whatever
+piece of the recording is at hand, so pieces join without a seam.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from timbrel import registry
+from timbrel.analysis import Analysis
+from timbrel.audio.mel import MelSpectrogram
+from timbrel.audio.windows import Window
+from timbrel.checkpoint import Checkpoint
+from timbrel.contract import compare_embedding
+from timbrel.errors import CheckpointError, ContractError
+from timbrel.level import follow_level, limit
+from timbrel.methods import Heard, Speak, part
+from timbrel.methods.listening import Listener
+from timbrel.methods.vocoding import bridge, vocoder_of
+from timbrel.models import Vocoder
+from timbrel.models.autovc import AutoVC
+from timbrel.voice import Voice
+
+#: Of the source, from its start: what its own speaker is known by.
+SOURCE_SECONDS = 60.0
+#: What a frame of the vocoder may look at to either side.
+_VOCODER_SECONDS = 2.0
+
+
+class BottleneckMethod:
+    """AutoVC, the speaker encoder whose vectors it was trained on, and a vocoder; see `methods.Method`."""
+
+    def __init__(
+        self, autovc: AutoVC, listener: Listener, vocoder: Vocoder, device: torch.device, allow_lossy: bool
+    ) -> None:
+        """Raises ContractError if the vectors are another encoder's, or mels do not fit."""
+        compare_embedding(listener.spec, autovc.config.embedding)
+        self.fingerprint = self.speaker_fingerprint = listener.spec.encoder
+        self._autovc, self._listener, self._vocoder, self._device = autovc, listener, vocoder, device
+        spec, wanted = autovc.spec_out, vocoder.spec_in
+        # The network's mel is not bound to the clip of the mels it was trained on.
+        self._clip = spec.clip if wanted.clip == spec.clip else None
+        self._scale, self._offset = bridge(replace(spec, clip=self._clip), wanted, allow_lossy)
+        self._front = MelSpectrogram(spec).to(device)
+        self.input_rate = self.sample_rate = spec.sample_rate
+        self.hop = spec.hop
+        self.context = autovc.config.window + math.ceil(_VOCODER_SECONDS * spec.frame_rate)
+
+    @classmethod
+    def of(cls, parts: dict[str, Checkpoint], device: torch.device, allow_lossy: bool) -> BottleneckMethod:
+        """From the checkpoints of a pipeline, or from one of AutoVC and what lies in its directory."""
+        autovc = registry.build(part(parts, "converter")).to(device).requires_grad_(False)
+        if not isinstance(autovc, AutoVC):
+            raise CheckpointError(f'"{parts["converter"].path}" holds no AutoVC.')
+        if "speaker" not in parts:
+            raise ContractError(
+                f"{parts['converter'].path} has no speaker encoder beside it: AutoVC wants the vectors of "
+                f"{autovc.config.embedding.encoder}; put that encoder's checkpoint into the folder as "
+                '"speaker".'
+            )
+        listener = Listener.of(parts["speaker"], device)
+        return cls(autovc, listener, vocoder_of(parts, autovc.spec_out, device), device, allow_lossy)
+
+    def hear(self, references: Sequence[Tensor]) -> Heard:
+        """See `methods.Method`; several references are averaged."""
+        voice = self._listener.mean([self.embed(samples) for samples in references])
+        return Heard({self.speaker_fingerprint: voice}, {}, 0.0, 0.0)
+
+    def embed(self, samples: Tensor) -> Tensor:
+        """See `methods.Method`."""
+        return self._listener.embed(samples, self.input_rate)
+
+    def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
+        """See `methods.Method`; nothing is drawn at random, and pitch is the network's affair."""
+        own = self._on_device(self.embed(_opening(source, self.input_rate)))
+        target = self._on_device(voice.embeddings[self.speaker_fingerprint])
+
+        def speak(window: Window, samples: Tensor) -> Tensor:
+            levelled = samples * analysis.gain
+            mel = self._front(self._on_device(levelled))
+            mel = self._autovc.convert(mel, own, target, window.context_start // self.hop)
+            made = self._vocode(mel)
+            made = functional.pad(made, (0, max(0, len(samples) - len(made))))[: len(samples)]
+            return limit(follow_level(made, levelled, self.hop)[window.inner] / analysis.gain)
+
+        return speak
+
+    def _vocode(self, mel: Tensor) -> Tensor:
+        """(1, T, D) -> (L,), on the CPU."""
+        mel = mel if self._clip is None else mel.clamp(*self._clip)
+        return self._vocoder(mel * self._scale + self._offset)[0].cpu()
+
+    def _on_device(self, tensor: Tensor) -> Tensor:
+        """A batch of one."""
+        return tensor[None].to(self._device)
+
+
+def _opening(source: Iterable[np.ndarray], rate: int) -> Tensor:
+    """The first `SOURCE_SECONDS` of a recording, (L,)."""
+    wanted, heard = round(SOURCE_SECONDS * rate), np.zeros(0, dtype=np.float32)
+    for block in source:
+        heard = np.concatenate([heard, block])[:wanted]
+        if len(heard) == wanted:
+            break
+    return torch.from_numpy(heard)
