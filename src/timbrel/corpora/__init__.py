@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from timbrel.errors import CorpusError
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a"})
+#: Names that an error lists of what stands in a folder.
+_LISTED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,8 @@ class Utterance:
         id: "speaker/name", unique in the corpus and fit for a file name.
         language, sex, text: "" where nothing is known; `sex` is F or M.
         split: "train", "dev" or what the corpus calls it.
-        extra: whatever else the corpus says, such as licence, tier or accent.
+        extra: whatever else the corpus says, such as age, accent, subset or licence.
+        problem: why it cannot be used, where the reader knows already; one sentence.
     """
 
     id: str
@@ -31,6 +34,7 @@ class Utterance:
     text: str = ""
     split: str = "train"
     extra: dict[str, str] = field(default_factory=dict)
+    problem: str = ""
 
 
 def check_ids(utterances: Iterable[Utterance]) -> None:
@@ -42,7 +46,7 @@ def check_ids(utterances: Iterable[Utterance]) -> None:
     paths: dict[str, Path] = {}
     for utterance in utterances:
         parts = utterance.id.split("/")
-        if len(parts) != 2 or any(not part or part.startswith(".") or "\\" in part for part in parts):
+        if len(parts) != 2 or any(not _is_file_name(part) for part in parts):
             raise CorpusError(
                 f"{utterance.path}: speaker and name make the id {utterance.id!r}, which cannot be a file "
                 "name: rename the speaker or the file."
@@ -55,6 +59,12 @@ def check_ids(utterances: Iterable[Utterance]) -> None:
         paths[utterance.id] = utterance.path
 
 
+def _is_file_name(part: str) -> bool:
+    # Control characters and bytes that are no text would break the index or another system's paths.
+    bad = any(letter == "\\" or ord(letter) < 32 or "\ud800" <= letter <= "\udfff" for letter in part)
+    return bool(part) and not part.startswith(".") and not bad
+
+
 def hold_out(ids_by_speaker: dict[str, list[str]], every: int = 20) -> set[str]:
     """Ids to keep for validation where a corpus names no split: every 20th clip of each speaker.
 
@@ -65,3 +75,47 @@ def hold_out(ids_by_speaker: dict[str, list[str]], every: int = 20) -> set[str]:
         return held
     counts = Counter({speaker: len(clips) for speaker, clips in sorted(ids_by_speaker.items())})
     return {max(ids_by_speaker[speaker]) for speaker, count in counts.most_common(1) if count > 1}
+
+
+def by_speaker(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
+    """The rows of each speaker, speakers and rows in the order in which they come."""
+    found: dict[str, list[Utterance]] = {}
+    for utterance in utterances:
+        found.setdefault(utterance.speaker, []).append(utterance)
+    return found
+
+
+def with_held_out(utterances: list[Utterance]) -> list[Utterance]:
+    """The same rows, those of `hold_out` with split "dev"."""
+    held = hold_out({name: [one.id for one in own] for name, own in by_speaker(utterances).items()})
+    return [replace(one, split="dev") if one.id in held else one for one in utterances]
+
+
+def read_text(path: Path) -> str:
+    """A transcript on one line; "" if there is no such file."""
+    return one_line(path.read_text(encoding="utf-8-sig", errors="replace")) if path.is_file() else ""
+
+
+def one_line(text: str) -> str:
+    """The words of `text`, whatever space or line break lay between them."""
+    return " ".join(text.split())
+
+
+def wrong_layout(root: Path, expected: str) -> CorpusError:
+    """The error that says what a corpus should look like, and what is there instead."""
+    return CorpusError(f"{root}: expected {expected}; found {describe(root)}.")
+
+
+def describe(root: Path) -> str:
+    """What lies at a path, in a few words: "a file", "an empty folder", or names in it."""
+    if not root.exists():
+        return "no such folder"
+    if not root.is_dir():
+        return "a file"
+    names = sorted(
+        path.name + "/" * path.is_dir() for path in root.iterdir() if not path.name.startswith(".")
+    )
+    if not names:
+        return "an empty folder"
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more

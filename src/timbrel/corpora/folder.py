@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-from timbrel.corpora import AUDIO_SUFFIXES, Utterance, check_ids, hold_out
+from timbrel.corpora import AUDIO_SUFFIXES, Utterance, check_ids, describe, read_text, with_held_out
 from timbrel.errors import CorpusError
+
+
+def matches(root: Path) -> bool:
+    """Whether there are folders in it with recordings somewhere below."""
+    return root.is_dir() and any(_recordings(path) for path in _speakers(root))
 
 
 def read(root: Path) -> list[Utterance]:
@@ -17,7 +21,7 @@ def read(root: Path) -> list[Utterance]:
     """
     if not root.is_dir():
         raise CorpusError(f"{root} is not a folder: expected one folder per speaker in it.")
-    speakers = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    speakers = _speakers(root)
     utterances = [utterance for folder in speakers for utterance in _speaker(folder)]
     if not utterances:
         raise CorpusError(
@@ -25,20 +29,27 @@ def read(root: Path) -> list[Utterance]:
             f"in it, found {_describe(root, speakers)}."
         )
     check_ids(utterances)
-    by_speaker: dict[str, list[str]] = {}
-    for utterance in utterances:
-        by_speaker.setdefault(utterance.speaker, []).append(utterance.id)
-    held = hold_out(by_speaker)
-    return [replace(one, split="dev") if one.id in held else one for one in utterances]
+    return with_held_out(utterances)
+
+
+def _speakers(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _speaker(folder: Path) -> list[Utterance]:
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    name = folder.name
     return [
-        Utterance(f"{folder.name}/{_name(path, folder)}", folder.name, path, text=_transcript(path))
-        for path in paths
-        if path.is_file() and not path.name.startswith(".")
+        Utterance(f"{name}/{_name(path, folder)}", name, path, text=read_text(path.with_suffix(".txt")))
+        for path in _recordings(folder)
     ]
+
+
+def _recordings(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
 
 
 def _name(path: Path, folder: Path) -> str:
@@ -46,13 +57,10 @@ def _name(path: Path, folder: Path) -> str:
     return "-".join(path.relative_to(folder).with_suffix("").parts)
 
 
-def _transcript(path: Path) -> str:
-    text = path.with_suffix(".txt")
-    return text.read_text(encoding="utf-8", errors="replace").strip() if text.is_file() else ""
-
-
 def _describe(root: Path, speakers: list[Path]) -> str:
     loose = sum(path.suffix.lower() in AUDIO_SUFFIXES for path in root.iterdir())
     if loose:
         return f"{loose} recordings directly in it: move each speaker's into a folder of their own"
-    return f"{len(speakers)} folders without recordings" if speakers else "no folder"
+    if speakers:
+        return f"{len(speakers)} folders without recordings"
+    return f"no folder: it holds {describe(root)}" if any(root.iterdir()) else "no folder: it is empty"

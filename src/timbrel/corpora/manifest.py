@@ -7,14 +7,19 @@ are; all others are kept as they stand.
 from __future__ import annotations
 
 import csv
-from dataclasses import replace
 from pathlib import Path
 
-from timbrel.corpora import Utterance, check_ids, hold_out
+from timbrel.corpora import Utterance, check_ids, one_line, with_held_out
 from timbrel.errors import CorpusError
 
+NAME = "manifest.csv"
 NEEDED = ("path", "speaker")
 KNOWN = (*NEEDED, "sex", "language", "split", "text")
+
+
+def matches(path: Path) -> bool:
+    """Whether it is a CSV, or a folder with `manifest.csv` in it."""
+    return (path / NAME).is_file() or (path.is_file() and path.suffix.lower() == ".csv")
 
 
 def read(path: Path) -> list[Utterance]:
@@ -25,7 +30,7 @@ def read(path: Path) -> list[Utterance]:
     Raises:
         CorpusError: the file is missing, no CSV, or a row lacks its path or speaker.
     """
-    file = path / "manifest.csv" if path.is_dir() else path
+    file = path / NAME if path.is_dir() else path
     if not file.is_file():
         raise CorpusError(f"{file}: no such file; expected a CSV with columns {', '.join(KNOWN)}.")
     try:
@@ -39,7 +44,7 @@ def read(path: Path) -> list[Utterance]:
     if not utterances:
         raise CorpusError(f"{file} has no rows below its heading.")
     check_ids(utterances)
-    return utterances if "split" in columns else _with_splits(utterances)
+    return utterances if "split" in columns else with_held_out(utterances)
 
 
 def _check_columns(file: Path, columns: object) -> None:
@@ -65,15 +70,7 @@ def _utterance(file: Path, line: int, row: dict[str | None, str | None]) -> Utte
         path=file.parent / recording,
         language=cells.get("language", ""),
         sex=cells.get("sex", "").strip("?"),
-        text=cells.get("text", ""),
+        text=one_line(cells.get("text", "")),
         split=cells.get("split") or "train",
         extra={column: value for column, value in cells.items() if column not in KNOWN},
     )
-
-
-def _with_splits(utterances: list[Utterance]) -> list[Utterance]:
-    by_speaker: dict[str, list[str]] = {}
-    for utterance in utterances:
-        by_speaker.setdefault(utterance.speaker, []).append(utterance.id)
-    held = hold_out(by_speaker)
-    return [replace(one, split="dev") if one.id in held else one for one in utterances]

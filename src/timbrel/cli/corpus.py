@@ -1,0 +1,132 @@
+"""`timbrel corpus`: what there is in a corpus, before anything is trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from timbrel.cli.engines import AddressOption, EngineName, EngineOption, WorkersOption, open_engine
+from timbrel.cli.prepare import Layout
+from timbrel.cli.shared import ForceOption, ModelOption, progress_line, warn
+from timbrel.registry import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from timbrel.corpora.check import CorpusReport, Figures, Sound
+
+#: Lines of the table; the report in JSON has all speakers.
+_SHOWN = 120
+_HEADING = "sex  clips     min  seconds: 5 %  median   95 %  silence  SNR dB   kHz   dBFS  clipped"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to `app`."""
+    corpus = typer.Typer(no_args_is_help=True)
+    corpus.callback()(_group)  # so that a single command keeps its name
+    corpus.command("check")(check)
+    app.add_typer(corpus, name="corpus")
+
+
+def _group() -> None:
+    """Look at a corpus before training on it."""
+
+
+def check(
+    source: Annotated[Path, typer.Argument(help="The corpus, raw or prepared.", metavar="DIR")],
+    layout: Annotated[Layout, typer.Option("--format", help="Which corpus it is; auto looks.")] = Layout.AUTO,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write all figures here, as JSON.")
+    ] = None,
+    force: ForceOption = False,
+    workers: WorkersOption = None,
+    engine: EngineOption = EngineName.LOCAL,
+    address: AddressOption = None,
+    clips: Annotated[int, typer.Option(min=0, help="Clips of each speaker to listen to; 0 for all.")] = 20,
+    microphone: Annotated[int | None, typer.Option(min=1, max=2, help="Of VCTK 0.92; by default 1.")] = None,
+    model: ModelOption = DEFAULT_MODEL,
+) -> None:
+    """Say how much of whom a corpus holds, how it sounds, and whether anybody is in it twice."""
+    from timbrel.corpora import layouts
+    from timbrel.corpora.check import check as run
+    from timbrel.corpora.findings import warnings
+
+    _check_report(output, force)
+    name = layouts.detect(source) if layout is Layout.AUTO else layout.value
+    utterances = layouts.read(name, source, microphone)
+    with open_engine(engine, address, workers) as crew, progress_line("listening") as advance:
+        report = run(utterances, model, clips=clips, engine=crew, progress=advance)
+    found = warnings(report)
+    if output is not None:
+        _write(output, {"corpus": str(source), "layout": name, "model": model, "warnings": found}, report)
+    typer.echo("\n".join([*_table(report, _SHOWN), *_voice_lines(report)]))
+    warn(found)
+
+
+def _check_report(output: Path | None, force: bool) -> None:
+    """Refuses a report that could not be written, before any work is done."""
+    from timbrel.errors import OutputError
+
+    if output is None:
+        return
+    if not output.parent.is_dir() or output.is_dir():
+        raise OutputError(f"{output} cannot be written: give a file in a folder that exists.")
+    if output.exists() and not force:
+        raise OutputError(f"{output} exists already; use --force to replace it.")
+
+
+def _write(output: Path, facts: dict[str, object], report: CorpusReport) -> None:
+    import json
+    from dataclasses import asdict
+
+    from timbrel.train.prepare import write_text
+
+    found = {**facts, **asdict(report)}
+    write_text(output, json.dumps(_rounded(found), indent=2, ensure_ascii=False) + "\n")
+
+
+def _rounded(found: object) -> object:
+    """The same with floats of four digits, which are all that mean something."""
+    if isinstance(found, float):
+        return round(found, 4)
+    if isinstance(found, dict):
+        return {key: _rounded(value) for key, value in found.items()}
+    return [_rounded(value) for value in found] if isinstance(found, list | tuple) else found
+
+
+def _table(report: CorpusReport, most: int) -> Iterator[str]:
+    """A line per speaker, of at most so many, and one for all."""
+    width = max(12, *(len(name) for name in list(report.speakers)[:most]))
+    yield f"{'':<{width}} {_HEADING}"
+    for name, own in list(report.speakers.items())[:most]:
+        yield _row(name, own, width)
+    if len(report.speakers) > most:
+        yield f"and {len(report.speakers) - most} more speakers"
+    yield _row(f"{len(report.speakers)} speakers", report.total, width)
+
+
+def _row(name: str, own: Figures, width: int) -> str:
+    lengths = own.clip_seconds
+    return (
+        f"{name:<{width}} {own.sex or '-':<3} {own.clips:>6} {own.minutes:>7.1f} "
+        f"{lengths['5 %']:>13.1f} {lengths['median']:>7.1f} {lengths['95 %']:>6.1f} {_cells(own.sound)}"
+    )
+
+
+def _cells(sound: Sound | None) -> str:
+    if sound is None:
+        return "  not measured"
+    return (
+        f"{sound.silence_share:>8.0%} {sound.snr_db:>7.0f} {sound.bandwidth_hz / 1000:>5.1f} "
+        f"{sound.level_dbfs:>6.1f} {sound.clipped_share:>8.2%}"
+    )
+
+
+def _voice_lines(report: CorpusReport) -> Iterator[str]:
+    voices = report.voices
+    if voices.closest:
+        pairs = ", ".join(f"{' and '.join(pair.speakers)} {pair.cosine:.3f}" for pair in voices.closest)
+        yield f"most alike: {pairs}"
+    basis = f"halves of {voices.calibrated_on} speakers" if voices.calibrated_on else "a fixed value"
+    yield f"one voice from {voices.twin_threshold:.3f} on, by {basis}"
