@@ -35,14 +35,23 @@ class Recorder:
         return Voice(self.name, "", {}, {}, 5.0, 0.2, 3.0, names, warnings=("only 3.0 s of speech",))
 
     def convert_file(
-        self, source: Path, voice: Voice, output: Path, *, seed: int, progress: Callable[[float, float], None]
+        self,
+        source: Path,
+        voice: Voice,
+        output: Path,
+        *,
+        seed: int,
+        force: bool,
+        progress: Callable[[float, float], None],
     ) -> None:
-        assert not output.exists()
+        assert force or not output.exists()
         if source.stem == self.interrupted_at:
             raise KeyboardInterrupt
         progress(1.0, 2.0)
         self.converted.append(output.name)
-        output.write_text(f"{source.stem} {Path(voice.sources[0]).stem} {seed}")
+        draft = output.with_suffix(".draft")
+        draft.write_text(f"{source.stem} {Path(voice.sources[0]).stem} {seed}")
+        draft.replace(output)
 
 
 @pytest.fixture
@@ -162,6 +171,19 @@ def test_force_keeps_the_old_result_where_the_source_is_bad(folder: Path) -> Non
     (folder / "in" / "a.wav").write_text("no audio any more")
     assert states(run(folder, "source,target\na.wav,b.wav\n", force=True)) == ["failed"]
     assert (folder / "out" / "a-as-b.wav").read_text() == "a b 0"
+
+
+def test_an_interrupted_replacement_leaves_the_old_result_and_does_not_take_it_for_the_new(
+    folder: Path,
+) -> None:
+    table = "source,target\na.wav,b.wav\n"
+    run(folder, table)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, table, Recorder(interrupted_at="a"), seed=1, force=True)
+    assert (folder / "out" / "a-as-b.wav").read_text() == "a b 0"
+    assert states(run(folder, table, seed=1)) == ["failed"]
+    assert states(run(folder, table, seed=1, force=True)) == ["made"]
+    assert states(run(folder, table, seed=1)) == ["skipped"]
 
 
 @pytest.mark.parametrize(

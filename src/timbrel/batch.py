@@ -1,8 +1,9 @@
 """Many conversions from a table of pairs: a bad row is reported, the rest go on, a second run continues.
 
-The folder of the results keeps a ledger, one JSON object a line, of what each file is made from.
-The line is written before the work and a result appears whole or not at all, so a result that
-is there and stands in the ledger with the same source, target, model and seed is finished.
+The folder of the results keeps a ledger, one JSON object a line, of what each file is made from and
+which file it replaces. The line is written before the work and a result appears whole or not at all,
+so a result that is there, is not the replaced file and stands in the ledger with the same source,
+target, model and seed is finished. Workers on other machines write results; the ledger is kept here.
 """
 
 from __future__ import annotations
@@ -11,18 +12,25 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from timbrel import checkpoint, registry
 from timbrel.audio.io import check_output, probe
-from timbrel.errors import AudioError, ConfigError, OutputError, TimbrelError
+from timbrel.engines import Engine, spread
+from timbrel.errors import AudioError, ConfigError, TimbrelError
 from timbrel.voice import Voice
 
 if TYPE_CHECKING:
     from timbrel.pipeline import VoiceConverter
 
 LEDGER = "timbrel-batch.jsonl"
+
+#: What a file is made from: source, target, model and seed.
+_Entry = dict[str, str | int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +106,50 @@ def convert_rows(
         force: make again what is there already.
         progress: called with the rows done, in fractions, and their number.
     """
-    run = _Run(converter, _Ledger(folder), seed, force)
+    plan, bench = _Plan(_Ledger(folder), converter.name, seed, force), _Bench(converter, seed)
     for index, row in enumerate(rows):
 
         def within(done: float, total: float, index: int = index) -> None:
             if progress is not None:
                 progress(index + done / max(total, done, 1e-9), len(rows))
 
-        try:
-            yield run.convert(row, within)
-        except (TimbrelError, OSError) as error:
-            yield Outcome(row, "failed", str(error))
+        outcome = plan.settled(row)
+        if outcome is None:
+            plan.begin(row)
+            outcome = bench.convert(row, within)
+        yield plan.warn_once(outcome)
         within(1.0, 1.0)
+
+
+def spread_rows(
+    rows: Sequence[Row],
+    engine: Engine,
+    model: str,
+    folder: Path,
+    *,
+    device: str = "auto",
+    seed: int = 0,
+    force: bool = False,
+    progress: Callable[[float, float], None] | None = None,
+) -> Iterator[Outcome]:
+    """Converts the rows with the workers of `engine`, the longest sources first.
+
+    The files are those of `convert_rows`, as long as workers and this process count with the same
+    number of threads on the same kind of device. Each worker loads the model once, and enrols each
+    target it meets once. The arguments are those of `convert_rows`.
+
+    Raises:
+        CheckpointError: there is no such model.
+        EngineError: no worker can be started.
+    """
+    plan = _Plan(_Ledger(folder), checkpoint.read(registry.find(model)).name, seed, force)
+    settled = [(row, plan.settled(row)) for row in rows]
+    waiting = sorted((row for row, outcome in settled if outcome is None), key=_bytes, reverse=True)
+    made = spread(engine, partial(_load, model, device, seed), map(plan.begin, waiting), _lost)
+    for done, outcome in enumerate(chain((outcome for _, outcome in settled if outcome), made), 1):
+        yield plan.warn_once(outcome)
+        if progress is not None:
+            progress(done, len(rows))
 
 
 def target_voice(converter: VoiceConverter, targets: Sequence[Path]) -> Voice:
@@ -129,38 +169,67 @@ def target_voice(converter: VoiceConverter, targets: Sequence[Path]) -> Voice:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """What stays the same from row to row, and the voices heard so far."""
+class _Plan:
+    """What is to be done, by the one process that keeps the ledger."""
 
-    converter: VoiceConverter
     ledger: _Ledger
+    model: str
     seed: int
     force: bool
+    warned: set[Path] = field(default_factory=set)
+
+    def settled(self, row: Row) -> Outcome | None:
+        """What there is to say of a row without converting it."""
+        if row.problem:
+            return Outcome(row, "failed", row.problem)
+        try:
+            if self.force or not row.output.exists():
+                return None
+        except OSError as error:
+            return Outcome(row, "failed", str(error))
+        if self.ledger.has_made(row.output, self.entry(row)):
+            return Outcome(row, "skipped")
+        text = f"{row.output} exists already and was not made from this row: use --force."
+        return Outcome(row, "failed", text)
+
+    def begin(self, row: Row) -> Row:
+        """Writes down that the result of `row` is about to appear."""
+        self.ledger.append(row.output, self.entry(row))
+        return row
+
+    def entry(self, row: Row) -> _Entry:
+        return {"source": str(row.source), "target": str(row.target), "model": self.model, "seed": self.seed}
+
+    def warn_once(self, outcome: Outcome) -> Outcome:
+        """The outcome without warnings that have been given before."""
+        if outcome.row.target in self.warned:
+            return replace(outcome, warnings=())
+        if outcome.warnings:
+            self.warned.add(outcome.row.target)
+        return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """A model, and the voices that were heard with it."""
+
+    converter: VoiceConverter
+    seed: int
     voices: dict[Path, Voice | TimbrelError] = field(default_factory=dict)
 
-    def convert(self, row: Row, progress: Callable[[float, float], None]) -> Outcome:
-        if row.problem:
-            raise ConfigError(row.problem)
-        entry: dict[str, str | int] = {
-            "source": str(row.source),
-            "target": str(row.target),
-            "model": self.converter.name,
-            "seed": self.seed,
-        }
-        if row.output.exists() and not self.force:
-            if self.ledger.find(row.output) == entry:
-                return Outcome(row, "skipped")
-            raise OutputError(f"{row.output} exists already and was not made from this row: use --force.")
-        first_time = row.target not in self.voices
-        voice = self.voice(row.target)
-        probe(row.source)
-        row.output.parent.mkdir(parents=True, exist_ok=True)
-        check_output(row.output, self.force)
-        # The ledger must never name this row while an older result stands there.
-        row.output.unlink(missing_ok=True)
-        self.ledger.append(row.output, entry)
-        self.converter.convert_file(row.source, voice, row.output, seed=self.seed, progress=progress)
-        return Outcome(row, "made", warnings=voice.warnings if first_time else ())
+    def convert(self, row: Row, progress: Callable[[float, float], None] | None = None) -> Outcome:
+        """Makes the result of a row, in place of what stands there."""
+        try:
+            voice = self.voice(row.target)
+            probe(row.source)
+            row.output.parent.mkdir(parents=True, exist_ok=True)
+            check_output(row.output, force=True)
+            self.converter.convert_file(
+                row.source, voice, row.output, seed=self.seed, force=True, progress=progress
+            )
+        except (TimbrelError, OSError) as error:
+            return Outcome(row, "failed", str(error))
+        return Outcome(row, "made", warnings=voice.warnings)
 
     def voice(self, target: Path) -> Voice:
         if target not in self.voices:
@@ -174,6 +243,21 @@ class _Run:
         return found
 
 
+def _load(model: str, device: str, seed: int) -> Callable[[Row], Outcome]:
+    """What a worker does with a row."""
+    from timbrel.pipeline import VoiceConverter
+
+    return _Bench(VoiceConverter.from_pretrained(model, device=device), seed).convert
+
+
+def _lost(row: Row, reason: str) -> Outcome:
+    return Outcome(row, "failed", f"{row.source}: {reason}")
+
+
+def _bytes(row: Row) -> int:
+    return row.source.stat().st_size if row.source.is_file() else 0
+
+
 class _Ledger:
     """What each file in `folder` is made from."""
 
@@ -185,31 +269,42 @@ class _Ledger:
         # A kill may have cut the last line short; the next one must not continue it.
         self._separator = "\n" if text and not text.endswith("\n") else ""
 
-    def find(self, output: Path) -> dict[str, str | int] | None:
-        """What `output` was last made from, if this folder's ledger knows it."""
-        return self._entries.get(self._key(output))
+    def has_made(self, output: Path, entry: _Entry) -> bool:
+        """Whether `output`, which is there, is made from `entry` and finished."""
+        known, replaced = self._entries.get(self._key(output), ({}, None))
+        return known == entry and replaced != _identity(output)
 
-    def append(self, output: Path, entry: dict[str, str | int]) -> None:
-        """Records durably what `output` is made from."""
-        line = json.dumps({"output": self._key(output), **entry}, ensure_ascii=False)
+    def append(self, output: Path, entry: _Entry) -> None:
+        """Records durably what `output` is about to be made from, and what stands there yet."""
+        replaced = _identity(output)
+        note = {} if replaced is None else {"replaces": replaced}
+        line = json.dumps({"output": self._key(output), **entry, **note}, ensure_ascii=False)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(f"{self._separator}{line}\n")
             file.flush()
             os.fsync(file.fileno())
         self._separator = ""
-        self._entries[self._key(output)] = entry
+        self._entries[self._key(output)] = entry, replaced
 
     def _key(self, output: Path) -> str:
         return output.relative_to(self._folder).as_posix()
 
 
-def _ledger_entries(text: str) -> Iterator[tuple[str, dict[str, str | int]]]:
+def _ledger_entries(text: str) -> Iterator[tuple[str, tuple[_Entry, list[int] | None]]]:
     for line in text.splitlines():
         try:
             entry = json.loads(line)
         except ValueError:
             continue  # cut short by a kill, before the work on that row began
-        yield entry.pop("output"), entry
+        yield entry.pop("output"), (entry, entry.pop("replaces", None))
+
+
+def _identity(path: Path) -> list[int] | None:
+    """What tells the file that is there from the one that takes its place; None if there is none."""
+    if not path.exists():
+        return None
+    found = path.stat()
+    return [found.st_ino, found.st_mtime_ns]
 
 
 def _parse(number: int, cells: dict[str, str | None], base: Path, folder: Path) -> Row:

@@ -37,3 +37,7 @@ class TrainingError(TimbrelError):
 
 class OutputError(TimbrelError):
     """An output exists already, or its folder cannot be written."""
+
+
+class EngineError(TimbrelError):
+    """Work cannot be spread over workers: nobody is there, or nobody can begin."""
