@@ -211,6 +211,8 @@ def test_an_input_is_never_the_output(timbrel: Command, tmp_path: Path, noise: P
         ["a.wav", "--batch", "pairs.csv", "-o", "out"],
         ["--target", "b.wav", "--batch", "pairs.csv", "-o", "out"],
         ["--batch", "pairs.csv", "-o", "out"],
+        ["a.wav", "--target", "b.wav", "--engine", "ray"],
+        ["--batch", "pairs.csv", "-o", "out", "--address", "auto"],
     ],
 )
 def test_what_makes_no_sense_is_refused(timbrel: Command, arguments: list[str]) -> None:

@@ -16,6 +16,7 @@ from timbrel.config import to_toml
 from timbrel.corpora import folder
 from timbrel.train.prepare import prepare
 
+ROOT = Path(__file__).parents[2]
 RATE = 16000
 SECONDS = 1.4
 
@@ -96,17 +97,21 @@ def write_recipe(prepared: Path, tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def start_timbrel() -> Iterator[Start]:
-    """Starts the real command in a process of its own, on one thread."""
+    """Starts the real command in a process of its own, on one thread.
+
+    With `launch` it is what follows `accelerate launch`; `module` may stand in for timbrel.
+    """
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str | Path, processes: int = 1) -> subprocess.Popen[str]:
+    def start(
+        *arguments: str | Path, launch: str = "", module: str = "timbrel", **environment: str
+    ) -> subprocess.Popen[str]:
         threads = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        launcher = (
-            ["torch.distributed.run", "--nproc_per_node", str(processes), "-m"] if processes > 1 else []
-        )
+        launcher = ["accelerate.commands.launch", *launch.split(), "-m"] if launch else []
         process = subprocess.Popen(
-            [sys.executable, "-m", *launcher, "timbrel", *map(str, arguments)],
-            env={**os.environ, **threads},
+            [sys.executable, "-m", *launcher, module, *map(str, arguments)],
+            env={**os.environ, **threads, **environment},
+            cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -126,9 +126,9 @@ def test_conditions_choose_clips(prepared: Path, recipe: DataRecipe) -> None:
 
 def test_pitch_and_samples_stay_together_at_other_rates(raw_corpus: Path, tmp_path: Path) -> None:
     from timbrel.corpora import folder
-    from timbrel.train.prepare import prepare
+    from timbrel.train.prepare import Wanted, prepare
 
-    prepare(folder.read(raw_corpus)[:1], tmp_path, sample_rate=22050)
+    prepare(folder.read(raw_corpus)[:1], tmp_path, wanted=Wanted(sample_rate=22050))
     data = Data(tmp_path, DataRecipe(str(tmp_path), batch=1, seconds=0.5), "train", 0)
     crop = data.cut([Place(0, 25, 57)], 0.5)
     clip = load_file(tmp_path / "clips/ada/clip0.safetensors")

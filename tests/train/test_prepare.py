@@ -20,7 +20,7 @@ from timbrel.audio import pitch
 from timbrel.cli.app import app
 from timbrel.corpora import folder
 from timbrel.errors import CorpusError, OutputError
-from timbrel.train.prepare import prepare
+from timbrel.train.prepare import Wanted, prepare
 
 WriteCorpus = Callable[..., Path]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -61,7 +61,7 @@ def test_the_index_has_a_line_per_clip_in_order(prepared: Path) -> None:
 
 
 def test_other_rates_are_resampled(raw_corpus: Path, tmp_path: Path) -> None:
-    prepare(folder.read(raw_corpus)[:1], tmp_path, sample_rate=22050)
+    prepare(folder.read(raw_corpus)[:1], tmp_path, wanted=Wanted(sample_rate=22050))
     path = tmp_path / "clips/ada/clip0.safetensors"
     clip = load_file(path)
     assert len(clip["audio"]) == round(1.4 * 22050)
@@ -81,7 +81,7 @@ def test_a_second_run_does_only_what_changed(tmp_path: Path, write_corpus: Write
     assert (out / "clips/eve/clip0.safetensors").stat().st_mtime_ns == before
     bob, ada = (load_file(out / f"clips/{name}/clip0.safetensors")["audio"] for name in ("bob", "ada"))
     np.testing.assert_array_equal(bob, ada)
-    assert prepare(folder.read(raw), out, sample_rate=8000).made == 3
+    assert prepare(folder.read(raw), out, wanted=Wanted(sample_rate=8000)).made == 3
 
 
 def test_a_damaged_clip_is_made_again(tmp_path: Path, write_corpus: WriteCorpus) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from timbrel.cli.app import app
 from timbrel.errors import ConfigError, TrainingError
@@ -93,21 +92,3 @@ def test_training_without_its_extra_says_what_to_install(
     monkeypatch.setitem(sys.modules, "accelerate", None)
     with pytest.raises(TrainingError, match=r'accelerate: install it with pip install "timbrel\[train\]"'):
         app(["train", str(write_recipe())], standalone_mode=False)
-
-
-def test_two_processes_train_what_one_trains_on_the_joint_batch(
-    write_recipe: Callable[..., Path], tmp_path: Path, start_timbrel: Start
-) -> None:
-    recipe = write_recipe(steps=4)
-    two = start_timbrel("train", recipe, "--cpu", "--out", tmp_path / "two", processes=2)
-    loop.run(recipes.load(recipe), tmp_path / "one", cpu=True)
-    _, said = two.communicate(timeout=300)
-    assert two.returncode == 0, said
-    weights = [load_file(tmp_path / name / "final/training.safetensors") for name in ("one", "two")]
-    assert weights[0].keys() == weights[1].keys()
-    for key, value in weights[0].items():
-        torch.testing.assert_close(weights[1][key], value, rtol=1e-4, atol=1e-5)
-    rows = [untimed(tmp_path / name) for name in ("one", "two")]
-    assert [row["step"] for row in rows[1]] == [row["step"] for row in rows[0]]
-    for mine, theirs in zip(*rows, strict=True):
-        assert theirs["loss"] == pytest.approx(mine["loss"], rel=1e-4)

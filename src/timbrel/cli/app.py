@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from timbrel import __version__
-from timbrel.cli import convert, demo, enrol, info, models, prepare, teach, train
+from timbrel.cli import convert, corpus, demo, enrol, info, models, prepare, teach, train
 from timbrel.errors import TimbrelError
 
 app = typer.Typer(
@@ -36,7 +36,7 @@ def timbrel(
     """One-shot voice conversion: the same words in another person's voice, from one recording."""
 
 
-for command in (convert, enrol, models, info, demo, prepare, teach, train):
+for command in (convert, enrol, models, info, demo, prepare, corpus, teach, train):
     command.register(app)
 
 

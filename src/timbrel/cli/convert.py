@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from timbrel.cli.engines import AddressOption, EngineName, EngineOption, WorkersOption, open_engine
 from timbrel.cli.shared import (
     Device,
     DeviceOption,
     ForceOption,
     ModelOption,
+    Progress,
     load_converter,
     progress_line,
     report_lines,
@@ -20,6 +23,10 @@ from timbrel.cli.shared import (
 )
 from timbrel.errors import ConfigError, OutputError
 from timbrel.registry import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from timbrel.batch import Outcome, Row
+    from timbrel.engines import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +63,22 @@ def convert(
     batch: Annotated[
         Path | None, typer.Option(help="CSV with the columns source, target and, if wanted, output.")
     ] = None,
+    workers: WorkersOption = None,
+    engine: EngineOption = EngineName.LOCAL,
+    address: AddressOption = None,
 ) -> None:
     """Say SOURCE in the voice of --target."""
     settings = _Settings(model, device, seed, force, report)
     if batch is not None:
         if source is not None or target or output is None:
             raise ConfigError("--batch takes sources and targets from its table and needs a folder: -o DIR.")
-        _convert_batch(batch, output, settings)
+        gpus = 1.0 if device is Device.CUDA else 0.0
+        with open_engine(engine, address, workers, gpus=gpus) as crew:
+            _convert_batch(batch, output, settings, crew)
+    elif workers is not None or address is not None or engine is not EngineName.LOCAL:
+        raise ConfigError(
+            "--workers, --engine and --address are for many conversions: give a table with --batch."
+        )
     elif source is None or not target:
         raise ConfigError("Give a SOURCE and at least one --target, or a table with --batch.")
     else:
@@ -97,17 +113,14 @@ def _convert_one(source: Path, targets: list[Path], output: Path, settings: _Set
         typer.echo("\n".join(report_lines(converter.report(output, source, voice, summary))))
 
 
-def _convert_batch(table: Path, folder: Path, settings: _Settings) -> None:
-    from timbrel.batch import convert_rows, read_pairs
+def _convert_batch(table: Path, folder: Path, settings: _Settings, engine: Engine | None) -> None:
+    from timbrel.batch import read_pairs
 
     rows = read_pairs(table, folder)
     _make_folder(folder)
-    converter = load_converter(settings.model, settings.device)
     counts = {"made": 0, "skipped": 0, "failed": 0}
     with progress_line(table.name) as progress:
-        for outcome in convert_rows(
-            rows, converter, folder, seed=settings.seed, force=settings.force, progress=progress
-        ):
+        for outcome in _outcomes(rows, folder, settings, engine, progress):
             counts[outcome.state] += 1
             warn(f"row {outcome.row.number}: {warning}" for warning in outcome.warnings)
             if outcome.state == "failed":
@@ -117,6 +130,20 @@ def _convert_batch(table: Path, folder: Path, settings: _Settings) -> None:
     typer.echo(f"{counts['made']} converted, {counts['skipped']} done before, {counts['failed']} failed")
     if counts["failed"]:
         raise typer.Exit(1)
+
+
+def _outcomes(
+    rows: list[Row], folder: Path, settings: _Settings, engine: Engine | None, progress: Progress
+) -> Iterator[Outcome]:
+    from timbrel.batch import convert_rows, spread_rows
+
+    model, device, seed, force = settings.model, settings.device, settings.seed, settings.force
+    if engine is None:
+        converter = load_converter(model, device)
+        return convert_rows(rows, converter, folder, seed=seed, force=force, progress=progress)
+    return spread_rows(
+        rows, engine, model, folder, device=device.value, seed=seed, force=force, progress=progress
+    )
 
 
 def _make_folder(folder: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +23,7 @@ from torch import Tensor
 from timbrel.config import decode_config
 from timbrel.errors import ConfigError, CorpusError, TrainingError
 from timbrel.train.recipe import DataRecipe
+from timbrel.train.sampling import Sampler, by_speaker, require_grid
 
 INDEX = "index.jsonl"
 #: Frames a second of the prepared pitch tracks, whatever the sample rate.
@@ -29,8 +31,8 @@ PITCH_RATE = 62.5
 FULL_SCALE = 32768.0
 #: A reference from the clip's own rest is taken only if this much is left.
 _LEAST_REST_SECONDS = 1.0
-# Separate streams of random numbers.
-_ORDER, _BATCH = 1, 2
+# A stream of random numbers of its own; 1 is the order of the clips.
+_BATCH = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +118,18 @@ class Data:
         seed: of everything drawn.
 
     Raises:
-        CorpusError: the folder is no prepared corpus, or no clip is left.
+        CorpusError: the folder is no prepared corpus, no clip is left, or the balance is "grid" and a
+            speaker has too few clips for it, or there are too few speakers to train on.
     """
 
     def __init__(self, root: Path, recipe: DataRecipe, split: str, seed: int) -> None:
         self.root, self.recipe, self.seed = root, recipe, seed
-        self.clips = [clip for clip in read_index(root) if clip.split == split and clip.matches(recipe.only)]
-        if not self.clips:
-            raise CorpusError(f"{root} has no clips with split {split!r} that match {recipe.only or 'it'}.")
-        self.speakers = sorted({clip.speaker for clip in self.clips})
+        self.clips = _select(root, recipe, split)
+        self._clips_of = by_speaker(self.clips)
+        self.speakers = list(self._clips_of)
+        if recipe.balance == "grid":
+            require_grid(root, recipe, split, self._clips_of)
+        self._sampler = Sampler(self.clips, self._clips_of, recipe, seed)
         self.sample_rate = _sample_rate(root / self.clips[0].file)
         tracks = [_load(root / clip.file, self.sample_rate) for clip in self.clips]
         self._audio, self._f0, self._voicing = zip(*tracks, strict=True)
@@ -156,7 +161,9 @@ class Data:
                 f"data.batch is {self.recipe.batch}; it must divide among {processes} processes."
             )
         random = np.random.default_rng([self.seed, _BATCH, step])
-        sources = [self._draw(random, clip, self.recipe.seconds) for clip in self._choose(step, random)]
+        sources = [
+            self._draw(random, clip, self.recipe.seconds) for clip in self._sampler.choose(step, random)
+        ]
         references = (
             [self._draw_reference(random, place) for place in sources] if self._wants_reference else []
         )
@@ -201,53 +208,6 @@ class Data:
     def _speaker_index(self) -> dict[str, int]:
         return {speaker: index for index, speaker in enumerate(self.speakers)}
 
-    @cached_property
-    def _clips_of(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {speaker: [] for speaker in self.speakers}
-        for index, clip in enumerate(self.clips):
-            found[clip.speaker].append(index)
-        return found
-
-    def _choose(self, step: int, random: np.random.Generator) -> list[int]:
-        """Indices of the clips in the batch of a step."""
-        if self.recipe.balance == "speakers":
-            speakers = [self.speakers[i] for i in random.integers(len(self.speakers), size=self.recipe.batch)]
-            return [int(random.choice(self._clips_of[speaker])) for speaker in speakers]
-        if self.recipe.balance == "seconds":
-            return [int(i) for i in random.choice(len(self.clips), self.recipe.batch, p=self._chances)]
-        positions = range(step * self.recipe.batch, (step + 1) * self.recipe.batch)
-        return [self._at(position) for position in positions]
-
-    @cached_property
-    def _chances(self) -> np.ndarray:
-        """How likely each clip is with the balance "seconds", (N,)."""
-        total = {speaker: sum(self.clips[i].seconds for i in own) for speaker, own in self._clips_of.items()}
-        favour = self.recipe.favour.items()
-        weights = np.array(
-            [
-                clip.seconds
-                / total[clip.speaker] ** self.recipe.evenness
-                * math.prod(factors.get(clip.column(name) or "", 1.0) for name, factors in favour)
-                for clip in self.clips
-            ]
-        )
-        chances: np.ndarray = weights / weights.sum()
-        return chances
-
-    def _at(self, position: int) -> int:
-        """The clip at a position in the endless order that takes all clips once per round."""
-        epoch, place = divmod(position, len(self.clips))
-        if epoch not in self._orders:
-            random = np.random.default_rng([self.seed, _ORDER, epoch])
-            self._orders.clear()
-            self._orders[epoch] = random.permutation(len(self.clips))
-        return int(self._orders[epoch][place])
-
-    @cached_property
-    def _orders(self) -> dict[int, np.ndarray]:
-        """The order of the round last asked for, kept only to save time."""
-        return {}
-
     def _draw(
         self, random: np.random.Generator, clip: int, seconds: float, rest: range | None = None
     ) -> Place:
@@ -272,7 +232,27 @@ class Data:
 
 def has_split(root: Path, recipe: DataRecipe, split: str) -> bool:
     """Whether the prepared corpus has clips of that split that the recipe wants."""
-    return any(clip.split == split and clip.matches(recipe.only) for clip in read_index(root))
+    return bool(_wanted(root, recipe, split))
+
+
+def _wanted(root: Path, recipe: DataRecipe, split: str) -> list[Clip]:
+    return [clip for clip in read_index(root) if clip.split == split and clip.matches(recipe.only)]
+
+
+def _select(root: Path, recipe: DataRecipe, split: str) -> list[Clip]:
+    """The clips of a split without those of speakers that have too few of them."""
+    wanted = _wanted(root, recipe, split)
+    if not wanted:
+        raise CorpusError(f"{root} has no clips with split {split!r} that match {recipe.only or 'it'}.")
+    counts = Counter(clip.speaker for clip in wanted)
+    clips = [clip for clip in wanted if counts[clip.speaker] >= recipe.min_utterances]
+    if not clips:
+        speaker, most = counts.most_common(1)[0]
+        raise CorpusError(
+            f"{root} has no speaker with {recipe.min_utterances} clips of split {split!r}, which "
+            f"data.min_utterances wants: {speaker} has most, {most}."
+        )
+    return clips
 
 
 def read_index(root: Path) -> list[Clip]:
@@ -287,7 +267,7 @@ def read_index(root: Path) -> list[Clip]:
             f"{root} is no prepared corpus: it has no {INDEX}; make one with `timbrel prepare`."
         )
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
         return [decode_config(json.loads(line), Clip, name=str(path)) for line in lines]
     except (ValueError, ConfigError) as error:
         raise CorpusError(f"{path} is damaged ({error}); prepare the corpus again.") from error

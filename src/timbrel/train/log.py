@@ -1,4 +1,4 @@
-"""The log of a run: one line of JSON per event, and TensorBoard with losses, mel pictures and audio.
+"""The log of a run: one line of JSON per event, and TensorBoard with losses, pictures and audio.
 
 Only the first process of a run writes it.
 """
@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from timbrel.train import pictures
 from timbrel.train.tasks import Preview
 
-LOG = "log.jsonl"
+LOG, PICTURES = "log.jsonl", "pictures"
 
 
 class Screen(Protocol):
@@ -40,7 +41,7 @@ class Silent:
 
 
 class Log:
-    """Writes log.jsonl and TensorBoard's files into a folder.
+    """Writes log.jsonl, pictures/NAME-STEP.png and TensorBoard's files into a folder.
 
     What an earlier run wrote after step `resumed` never happened and is dropped.
     """
@@ -51,6 +52,7 @@ class Log:
         path = folder / LOG
         _keep_until(path, resumed)
         self._lines = path.open("a", encoding="utf-8")
+        self._pictures = folder / PICTURES
         self._board: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=resumed + 1)
 
     def figures(self, kind: str, step: int, seconds: float, values: Mapping[str, float]) -> None:
@@ -65,6 +67,9 @@ class Log:
         """Pictures and recordings."""
         for name, mel in preview.mels.items():
             self._board.add_image(name, _picture(mel), step, dataformats="HW")
+        for name, picture in preview.pictures.items():
+            self._board.add_image(name, picture.cpu(), step)
+            pictures.save(picture, self._pictures / f"{name}-{step:08d}.png")
         for name, sound in preview.audio.items():
             self._board.add_audio(
                 name, sound.samples[None].float().cpu().clamp(-1, 1), step, sound.sample_rate

@@ -6,11 +6,19 @@ the step are all there is to save, and on a CPU a resumed run equals the uninter
 
 Several processes each work on their share of the batch. Gradients are averaged here rather than
 by a wrapper around the networks, because several networks may take turns within a step.
+
+    accelerate launch --multi_gpu --num_processes 8 -m timbrel train RECIPE
+    accelerate launch --multi_gpu --num_processes 16 --num_machines 2 --machine_rank 0 \\
+        --main_process_ip HOST --main_process_port 29500 -m timbrel train RECIPE     (1 on the other)
+    accelerate launch --multi_gpu --num_processes 2 -m timbrel train RECIPE --cpu
+
+The last trains on two CPU processes: accelerate's own --cpu starts one only.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -48,10 +56,12 @@ def run(
     Raises:
         ConfigError: the recipe does not fit its task.
         CorpusError: there is nothing to train on.
+        CheckpointError: a checkpoint cannot be read, or not be written.
         TrainingError: `out` holds a run that is not to be resumed, or was made by another recipe,
-            or a loss is no longer a number.
+            a loss is no longer a number, or `out` cannot be written any more.
     """
     accelerator = Accelerator(mixed_precision=recipe.run.precision, cpu=cpu)
+    _require_all_processes(accelerator)
     progress, newest = state.start(out, to_tables(recipe), resume, accept_changes)
     if accelerator.is_main_process:
         state.prepare(out)
@@ -64,7 +74,22 @@ def run(
         validation = Data(root, recipe.data, recipe.data.validation, recipe.run.seed)
     task = tasks.build(recipe, data).to(accelerator.device)
     screen = screen if screen and accelerator.is_main_process else Silent()
-    return Run(recipe, out, task, data, validation, accelerator, screen, progress, newest).go()
+    try:
+        return Run(recipe, out, task, data, validation, accelerator, screen, progress, newest).go()
+    except OSError as error:  # of the log, or of what is no part of a checkpoint
+        reason = error.strerror or error
+        text = f"{out} cannot be written: {reason}; its checkpoints are intact: make room, and --resume."
+        raise TrainingError(text) from error
+
+
+def _require_all_processes(accelerator: Accelerator) -> None:
+    """Raises TrainingError if accelerate was asked for several processes and started one."""
+    several = "MASTER_PORT" in os.environ and os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"
+    if several and accelerator.num_processes == 1:
+        raise TrainingError(
+            "accelerate launch --cpu starts one process, whatever --num_processes says: "
+            "put --multi_gpu in place of --cpu, and --cpu behind `timbrel train`."
+        )
 
 
 class Run:

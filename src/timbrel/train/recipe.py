@@ -34,7 +34,11 @@ class DataRecipe:
         reference_seconds: length of a second crop of the same speaker; 0 for none.
         same_clip: share of those crops that come from the same clip although the speaker has others.
         balance: "clips" takes every clip once before any twice; "speakers" draws a speaker, then a clip;
-            "seconds" draws clips in proportion to their length.
+            "seconds" draws clips in proportion to their length; "grid" draws different speakers, and of
+            each `utterances_per_speaker` different clips, which stand side by side in the batch.
+        utterances_per_speaker: with "grid"; it divides the batch. A validation split with fewer speakers
+            than the batch has room for gives smaller batches.
+        min_utterances: speakers with fewer clips in a split are left out.
         evenness: with "seconds", 0 hears a speaker as long as there is of them, 1 all equally long.
         favour: with "seconds", how many times as often clips are drawn for what a column says, such as
             { language = { en = 1.5 } }.
@@ -47,7 +51,9 @@ class DataRecipe:
     seconds: float
     reference_seconds: float = 0.0
     same_clip: float = 0.0
-    balance: Literal["clips", "speakers", "seconds"] = "clips"
+    balance: Literal["clips", "speakers", "seconds", "grid"] = "clips"
+    utterances_per_speaker: int = 0
+    min_utterances: int = 0
     evenness: float = 0.0
     favour: dict[str, dict[str, float]] = field(default_factory=dict)
     split: str = "train"
@@ -56,10 +62,20 @@ class DataRecipe:
 
     def __post_init__(self) -> None:
         _check_positive(self, "data", "batch", "seconds")
-        _check_not_negative(self, "data", "reference_seconds", "same_clip", "evenness")
+        _check_not_negative(self, "data", "reference_seconds", "same_clip", "evenness", "min_utterances")
+        self._check_grid()
         factors = [factor for column in self.favour.values() for factor in column.values()]
         if any(factor <= 0 for factor in factors):
             raise ConfigError(f"data.favour must hold factors above 0, not {min(factors)}.")
+
+    def _check_grid(self) -> None:
+        per_speaker = self.utterances_per_speaker
+        if self.balance != "grid" and per_speaker:
+            raise ConfigError('data.utterances_per_speaker belongs to the balance "grid".')
+        if self.balance == "grid" and (per_speaker < 1 or self.batch % per_speaker):
+            raise ConfigError(
+                f"data.utterances_per_speaker must divide the batch of {self.batch}, not be {per_speaker}."
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,13 +129,11 @@ def save(
             tensors=export.tensors,
             provenance=provenance,
             card=export.card,
+            parts=export.parts,
         )
         save_file({key: t.detach().cpu().contiguous().clone() for key, t in tensors.items()}, draft / TENSORS)
         (draft / STATE).write_text(json.dumps(asdict(progress), indent=2) + "\n", encoding="utf-8")
-        for file in (draft / TENSORS, draft / STATE, draft):
-            _flush(file)
-        shutil.rmtree(path, ignore_errors=True)
-        draft.rename(path)
+        _settle(draft, path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"{path} cannot be written: {error}; earlier checkpoints are intact."
@@ -159,7 +157,9 @@ def prune(out: Path, keep: int) -> None:
     linked = {(out / name).resolve() for name in LINKS if (out / name).is_symlink()}
     for path, _ in found(out)[:-keep]:
         if path.resolve() not in linked:
-            shutil.rmtree(path)
+            # A kill meanwhile must not leave half of it under a checkpoint's name.
+            doomed = path.rename(out / f".step-{path.name}")
+            shutil.rmtree(doomed)
 
 
 def found(out: Path) -> list[tuple[Path, int]]:
@@ -225,6 +225,15 @@ def restore(path: Path, networks: Mapping[str, nn.Module], optimizers: Mapping[s
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _settle(draft: Path, path: Path) -> None:
+    """Gives a draft its name, once all of it has reached the disk."""
+    for file in (draft / TENSORS, draft / STATE, draft):
+        _flush(file)
+    shutil.rmtree(path, ignore_errors=True)
+    draft.rename(path)
+    _flush(path.parent)
 
 
 def _flush(path: Path) -> None:

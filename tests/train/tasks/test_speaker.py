@@ -1,4 +1,4 @@
-"""The speaker encoder: distillation, prototypes, and the equal error rate it is judged by."""
+"""The speaker encoder: distillation and prototypes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from timbrel.train import log
 from timbrel.train.augment import Perturbation
 from timbrel.train.data import Data
 from timbrel.train.recipe import DataRecipe
-from timbrel.train.tasks.speaker import Prototypes, Settings, SpeakerTask, build, equal_error_rate
+from timbrel.train.tasks.speaker import Prototypes, Settings, SpeakerTask, build
 
 SIZES = {"width": 16, "blocks": 1}
 
@@ -28,20 +28,6 @@ def task(corpus: Data) -> SpeakerTask:
     torch.manual_seed(0)
     perturbation = Perturbation(gain_db=(-3.0, 3.0), snr_db=(20.0, 40.0), equaliser_db=1.0)
     return build(Settings(model=SIZES, perturbation=perturbation, least_seconds=0.5), corpus)
-
-
-def test_the_error_rate_of_scores_worked_out_by_hand() -> None:
-    # At 0.55 one of four pairs of one speaker is refused and one of four pairs of two accepted.
-    same, different = torch.tensor([0.9, 0.8, 0.6, 0.2]), torch.tensor([0.7, 0.5, 0.3, 0.1])
-    assert equal_error_rate(same, different) == pytest.approx(0.25)
-    assert equal_error_rate(torch.tensor([0.9, 0.8]), torch.tensor([0.1, 0.2])) == 0.0
-    assert equal_error_rate(torch.tensor([0.1, 0.2]), torch.tensor([0.9, 0.8])) == 1.0
-    assert torch.tensor(equal_error_rate(same[:0], different)).isnan()
-
-
-def test_chance_is_one_half() -> None:
-    scores = torch.rand(2, 4000, generator=torch.Generator().manual_seed(0))
-    assert equal_error_rate(scores[0], scores[1]) == pytest.approx(0.5, abs=0.03)
 
 
 def test_the_margin_counts_against_the_right_speaker_alone() -> None:

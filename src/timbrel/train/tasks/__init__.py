@@ -11,6 +11,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,11 +25,14 @@ from timbrel.train.recipe import Recipe
 
 #: A module each, with the dataclass `Settings` and `build(settings, data) -> Task`.
 TASKS = {
+    "autovc": "timbrel.train.tasks.autovc",
     "converter": "timbrel.train.tasks.converter",
+    "ge2e": "timbrel.train.tasks.ge2e",
     "hifigan": "timbrel.train.tasks.hifigan",
     "istft": "timbrel.train.tasks.istft",
     "phonetic": "timbrel.train.tasks.phonetic",
     "speaker": "timbrel.train.tasks.speaker",
+    "vocgan": "timbrel.train.tasks.vocgan",
     "vqvc": "timbrel.train.tasks.vqvc",
 }
 
@@ -50,10 +54,17 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a person may look at and listen to: mels (T, D) and recordings, by name."""
+    """What a person may look at and listen to, by name.
+
+    Fields:
+        mels: (T, D) each.
+        audio: recordings.
+        pictures: (3, H, W) each, red, green and blue in 0..1.
+    """
 
     mels: dict[str, Tensor] = field(default_factory=dict)
     audio: dict[str, Waveform] = field(default_factory=dict)
+    pictures: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,7 @@ class Export:
     config: Any
     tensors: Mapping[str, Tensor]
     card: str
+    parts: Mapping[str, Path] = field(default_factory=dict)
 
 
 class Task(nn.Module, ABC):

@@ -24,6 +24,7 @@ from timbrel.train.augment import Perturbation, perturb_mel, perturb_waveform, r
 from timbrel.train.data import Batch, Crops, Data, check_sample_rate
 from timbrel.train.tasks import Export, Preview, Task, Update
 from timbrel.train.taught import speaker_vectors
+from timbrel.train.trials import equal_error_rate, pair_cosines
 
 CARD = """# Speaker encoder
 
@@ -110,7 +111,7 @@ class SpeakerTask(Task):
         ids = [clip for batch in batches for clip in batch.source.ids]
         speakers = torch.cat([batch.source.speakers for batch in batches])
         distance = float(self._distance(embeddings, ids))
-        rate = equal_error_rate(*_scores(embeddings, speakers, ids))
+        rate = equal_error_rate(*pair_cosines(embeddings, speakers, ids))
         return {"loss": distance, "distillation": distance, "equal_error_rate": rate}
 
     def preview(self, batch: Batch) -> Preview:
@@ -139,31 +140,3 @@ class SpeakerTask(Task):
         """Mean cosine distance to the teacher's vectors."""
         vectors = torch.from_numpy(speaker_vectors(self.root, ids)).to(embeddings.device)
         return (1 - functional.cosine_similarity(embeddings, vectors, dim=-1)).mean()
-
-
-def equal_error_rate(same: Tensor, different: Tensor) -> float:
-    """The share of errors at the threshold where as many pairs of one speaker are refused as of two are
-    accepted, in 0..1; not a number where there are no pairs of either kind.
-
-    Args:
-        same, different: scores of pairs, (N,) and (M,); higher is more alike.
-    """
-    if not (len(same) and len(different)):
-        return float("nan")
-    thresholds = torch.cat([same, different]).unique()
-    refused = torch.searchsorted(same.sort().values, thresholds) / len(same)
-    accepted = 1 - torch.searchsorted(different.sort().values, thresholds) / len(different)
-    at = (refused - accepted).abs().argmin()
-    return float((refused[at] + accepted[at]) / 2)
-
-
-def _scores(embeddings: Tensor, speakers: Tensor, ids: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Cosines of all pairs of different recordings: of one speaker (N,), of two (M,)."""
-    names = {name: index for index, name in enumerate(dict.fromkeys(ids))}
-    recordings = torch.tensor([names[name] for name in ids], device=speakers.device)
-    one, two = torch.triu_indices(len(ids), len(ids), offset=1, device=speakers.device)
-    apart = recordings[one] != recordings[two]
-    one, two = one[apart], two[apart]
-    cosines = (embeddings[one] * embeddings[two]).sum(dim=-1)
-    alike = speakers[one] == speakers[two]
-    return cosines[alike], cosines[~alike]
