@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -140,8 +141,12 @@ def test_the_gru_normalises_its_mel_and_reads_the_last_frame() -> None:
 
 
 @torch.no_grad()
-def test_the_convgru_joins_the_ends_of_both_directions() -> None:
+@pytest.mark.parametrize("pooling", ["ends", "mean"])
+def test_the_convgru_joins_the_ends_of_both_directions_or_means_over_time(
+    pooling: Literal["ends", "mean"],
+) -> None:
     model, waveform = small(ConvGRUEmbedder), torch.randn(2, 2000).clamp(-1, 1)
+    model.config = replace(model.config, pooling=pooling)
     hidden = waveform[:, None]
     for layer, stride in enumerate([5, 2, 2, 2, 2, 2, 2]):
         weight = model.get_parameter(f"conv_encoder.conv_layers.{layer}.0.weight")
@@ -156,7 +161,9 @@ def test_the_convgru_joins_the_ends_of_both_directions() -> None:
         forwards = gru(model.rnn, frames, layer)
         backwards = gru(model.rnn, frames[::-1], layer, "_reverse")[::-1]
         frames = [torch.cat(pair, dim=-1) for pair in zip(forwards, backwards, strict=True)]
-    vector = torch.cat([forwards[-1], backwards[0]], dim=-1) @ model.head.weight.T + model.head.bias
+    ends = torch.cat([forwards[-1], backwards[0]], dim=-1)
+    pooled = ends if pooling == "ends" else torch.stack(frames).mean(dim=0)
+    vector = pooled @ model.head.weight.T + model.head.bias
     torch.testing.assert_close(
         model(waveform[..., None]),
         vector / vector.square().sum(-1, keepdim=True).sqrt(),

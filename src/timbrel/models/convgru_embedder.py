@@ -7,6 +7,7 @@ each direction has come to at its end: the forward one at the last frame, the ba
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,8 @@ class ConvGRUEmbedderConfig:
         channels: of the convolutions.
         layers, width: of the GRU, in each direction.
         embedding_dim: E.
+        pooling: "ends", as published, or "mean" over frames, which learns from little speech where the
+            other does not leave chance.
     """
 
     spec_in: FeatureSpec = WAVEFORM_16K
@@ -37,6 +40,7 @@ class ConvGRUEmbedderConfig:
     layers: int = 3
     width: int = 768
     embedding_dim: int = 256
+    pooling: Literal["ends", "mean"] = "ends"
 
 
 class ConvGRUEmbedder(nn.Module):
@@ -67,9 +71,14 @@ class ConvGRUEmbedder(nn.Module):
         if waveform.shape[1] < SHORTEST:
             raise ValueError(f"Expected at least {SHORTEST} samples, got {waveform.shape[1]}.")
         frames, _ = self.rnn(self.conv_encoder(waveform.clamp(-1.0, 1.0)))
+        return functional.normalize(self.head(self._pool(frames)).float(), dim=-1)
+
+    def _pool(self, frames: Tensor) -> Tensor:
+        """(B, T, 2 W) -> (B, 2 W)."""
+        if self.config.pooling == "mean":
+            return frames.mean(dim=1)
         forwards, backwards = frames.chunk(2, dim=-1)
-        ends = torch.cat([forwards[:, -1], backwards[:, 0]], dim=-1)
-        return functional.normalize(self.head(ends).float(), dim=-1)
+        return torch.cat([forwards[:, -1], backwards[:, 0]], dim=-1)
 
 
 class ConvEncoder(nn.Module):
