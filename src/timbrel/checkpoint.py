@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from timbrel import storage
 from timbrel.config import decode_config, encode_config, read_toml, to_toml
 from timbrel.errors import CheckpointError, ConfigError
 
@@ -127,12 +128,11 @@ def read(path: str | Path) -> Checkpoint:
 
 
 def load_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """The weights on the CPU; half precision, used to save space, becomes float32.
+    """The weights on the CPU; half precision and 8 bits, used to save space, become float32.
 
     Raises:
         CheckpointError: the file is missing or damaged.
     """
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -143,7 +143,7 @@ def load_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged and cannot be read: {error}.") from error
-    return {name: t.float() if t.dtype == torch.float16 else t for name, t in tensors.items()}
+    return storage.expand(tensors, name=str(path))
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:

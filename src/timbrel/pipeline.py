@@ -42,7 +42,7 @@ MAX_REFERENCE_SECONDS = 180.0
 #: Of a conversion and its source, from the start: what a report compares.
 REPORT_SECONDS = 60.0
 #: Seconds of output that one window gives.
-WINDOW_SECONDS = 8.0
+WINDOW_SECONDS = 16.0
 
 
 @dataclass(frozen=True, slots=True)

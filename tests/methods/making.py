@@ -16,7 +16,7 @@ from timbrel.contract import FeatureSpec
 from timbrel.models.autovc import AutoVC, AutoVCConfig
 from timbrel.models.converter import Converter, ConverterConfig
 from timbrel.models.istft import ISTFT, ISTFTConfig
-from timbrel.models.phonetic import PhoneticConfig, PhoneticEncoder
+from timbrel.models.phonetic import WAVEFORM, PhoneticConfig, PhoneticEncoder
 from timbrel.models.speaker import ConvSpeakerEncoder, SpeakerConfig
 from timbrel.models.vqvc import VQVC, VQVCConfig
 
@@ -35,18 +35,21 @@ def speechlike(seconds: float, sample_rate: int = 16000, pitch: float = 130.0) -
     return np.asarray(0.1 * buzz * phrases + breath, dtype=np.float32)
 
 
-def attending(
-    folder: Path, *, seed: int = 0, content_mel: FeatureSpec | None = None, encoder: str = ""
-) -> Path:
+def phonetic(heard: FeatureSpec = WAVEFORM) -> PhoneticEncoder:
+    """A small content encoder, whose frames have 16 values."""
+    return PhoneticEncoder(PhoneticConfig(heard, width=16, layers=1, heads=2, rotary=4, reach=3))
+
+
+def attending(folder: Path, *, seed: int = 0, heard: FeatureSpec = WAVEFORM, encoder: str = "") -> Path:
     """Writes a pipeline of the bundled kind to `folder`.
 
     Args:
-        content_mel: what the content encoder reads, if not what the converter was trained on.
+        heard: what the content encoder says it hears.
         encoder: fingerprint the converter asks for, if not that of the content encoder beside it.
     """
     mel = PRESETS["timbrel-16k"]
     torch.manual_seed(seed)
-    content = PhoneticEncoder(PhoneticConfig(content_mel or mel, width=16, blocks=2, content_dim=12))
+    content = phonetic(heard)
     speaker = ConvSpeakerEncoder(SpeakerConfig(width=16, blocks=1, embedding_dim=8))
     wanted = replace(content.spec_out, encoder=encoder or checkpoint.fingerprint(content.state_dict()))
     sizes: dict[str, Any] = {"width": 16, "blocks": 2, "reference_width": 16, "reference_blocks": 1}

@@ -12,8 +12,10 @@ import torch
 from timbrel import checkpoint
 from timbrel.audio.io import Waveform
 from timbrel.audio.mel import PRESETS
+from timbrel.contract import FeatureSpec
 from timbrel.errors import CheckpointError, ContractError
 from timbrel.models.istft import ISTFT
+from timbrel.models.phonetic import WAVEFORM
 from timbrel.models.speaker import ConvSpeakerEncoder, SpeakerConfig
 from timbrel.pipeline import VoiceConverter
 
@@ -28,12 +30,15 @@ def test_content_of_other_weights_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"), [({"floor": 1e-7}, "floor"), ({"f_max": 7600.0}, "f_max"), ({"log": "db"}, "log")]
+    ("heard", "words"),
+    [
+        (MEL, "hears a mel at 16000 Hz"),
+        (replace(WAVEFORM, sample_rate=22050), "hears a waveform at 22050 Hz"),
+    ],
 )
-def test_content_of_another_mel_is_refused(tmp_path: Path, change: dict[str, object], words: str) -> None:
-    other = replace(MEL, **change)  # type: ignore[arg-type]
-    with pytest.raises(ContractError, match=f"{words} is .*, wanted "):
-        VoiceConverter.from_pretrained(attending(tmp_path / "other", content_mel=other))
+def test_a_content_encoder_must_hear_the_waveform(tmp_path: Path, heard: FeatureSpec, words: str) -> None:
+    with pytest.raises(ContractError, match=rf"^The parts do not fit: .* {words}, wanted the .* 16000 Hz\.$"):
+        VoiceConverter.from_pretrained(attending(tmp_path / "other", heard=heard))
 
 
 def test_a_speaker_encoder_of_another_mel_is_refused(tmp_path: Path) -> None:
@@ -104,7 +109,7 @@ def test_a_voice_has_frames_of_what_was_heard(tmp_path: Path) -> None:
     voice = converter.enrol(Waveform(samples, 16000))
     frames = 1 + 48000 // 256
     assert {name: tuple(t.shape) for name, t in voice.frames.items()} == {
-        "content": (frames, 12),
+        "content": (frames, 16),
         "mel": (frames, 160),
         "speech": (frames,),
     }

@@ -12,12 +12,12 @@ from timbrel.audio.io import Waveform
 from timbrel.checkpoint import fingerprint
 from timbrel.contract import FeatureSpec
 from timbrel.errors import CheckpointError, ContractError
-from timbrel.models.phonetic import PhoneticConfig, PhoneticEncoder
+from timbrel.models.phonetic import PhoneticEncoder
 from timbrel.models.speaker import ConvSpeakerEncoder, SpeakerConfig
 from timbrel.models.vqvc import VQVC
 from timbrel.pipeline import VoiceConverter
 
-from .making import MEL, part, pipeline, speechlike, vocoder, vqvc
+from .making import MEL, part, phonetic, pipeline, speechlike, vocoder, vqvc
 
 #: The mel of `MEL` on another scale: 20 log10, divided by 40.
 DECIBELS = replace(MEL, log="db", scale=1 / 40, offset=1.0)
@@ -91,14 +91,14 @@ def test_another_mel_is_refused_whatever_is_allowed(tmp_path: Path) -> None:
 
 def test_content_of_learned_features(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    content = PhoneticEncoder(PhoneticConfig(width=16, blocks=1, content_dim=12))
+    content = phonetic()
     folder = pipeline(tmp_path / "learned", content=content, converter=learned(content))
     converter = VoiceConverter.from_pretrained(folder)
     assert converted(converter, 2.0).shape == (32000,)
 
 
 def test_content_of_other_weights_is_refused(tmp_path: Path) -> None:
-    content = PhoneticEncoder(PhoneticConfig(width=16, blocks=1, content_dim=12))
+    content = phonetic()
     folder = pipeline(tmp_path / "other", content=content, converter=learned(content, "0123456789abcdef"))
     with pytest.raises(ContractError, match='wanted "0123456789abcdef"'):
         VoiceConverter.from_pretrained(folder)
@@ -111,7 +111,7 @@ def test_learned_features_need_their_encoder(tmp_path: Path) -> None:
 
 
 def test_features_of_another_rate_are_refused(tmp_path: Path) -> None:
-    content = PhoneticEncoder(PhoneticConfig(width=16, blocks=1, content_dim=12))
+    content = phonetic()
     faster = replace(MEL, sample_rate=22050)
     folder = pipeline(tmp_path / "rates", content=content, converter=learned(content, spec_out=faster))
     with pytest.raises(ContractError, match="sample_rate of the features is 16000, of the mel 22050"):

@@ -9,9 +9,8 @@ import torch
 
 from timbrel.audio.mel import PRESETS
 from timbrel.contract import FeatureSpec
-from timbrel.models import ContentEncoder, SpeakerEncoder
+from timbrel.models import SpeakerEncoder
 from timbrel.models.converter import Converter, ConverterConfig, Prosody, VoiceTokens, mel_pairs
-from timbrel.models.phonetic import PhoneticConfig, PhoneticEncoder
 from timbrel.models.speaker import ConvSpeakerEncoder, SpeakerConfig
 
 CONTENT = FeatureSpec(kind="learned", sample_rate=16000, hop=256, dim=12, encoder="test")
@@ -98,25 +97,10 @@ def test_mel_pairs_put_two_frames_side_by_side() -> None:
     torch.testing.assert_close(energy[0, 1, 0], torch.log(torch.exp(torch.tensor([4.0, 5.0])).sum()))
 
 
-@pytest.mark.parametrize(("mel_frames", "content_frames"), [(1, 1), (2, 1), (3, 2), (101, 51)])
-def test_the_phonetic_encoder_halves_the_frames(mel_frames: int, content_frames: int) -> None:
-    model = PhoneticEncoder(PhoneticConfig(width=16, blocks=2, content_dim=12)).eval()
-    assert isinstance(model, ContentEncoder)
-    assert model(torch.randn(2, mel_frames, 80)).shape == (2, content_frames, 12)
-    assert model.spec_out.frame_rate == 62.5
-
-
-def test_the_phonetic_encoder_sees_what_context_says() -> None:
-    torch.manual_seed(0)
-    model = PhoneticEncoder(PhoneticConfig(width=16, blocks=2, content_dim=12)).eval()
-    mel = torch.randn(1, 120, 80)
-    reach = []
-    for nudged_frame in (60, 61):
-        nudged = mel.clone()
-        nudged[0, nudged_frame] += 1.0
-        changed = _changed_frames(model(mel), model(nudged))
-        reach += [abs(int(changed.min()) - nudged_frame / 2), abs(int(changed.max()) - nudged_frame / 2)]
-    assert model.context - 1 < max(reach) <= model.context
+def test_voices_are_selected_by_row() -> None:
+    voice = VoiceTokens(*(torch.arange(3.0).view(3, 1, 1) for _ in range(3)))
+    other = voice.select(torch.tensor([2, 0]))
+    assert all(getattr(other, name).flatten().tolist() == [2, 0] for name in VoiceTokens.__slots__)
 
 
 def test_the_speaker_encoder_gives_unit_vectors_at_any_length() -> None:

@@ -8,23 +8,23 @@ import numpy as np
 import pytest
 import torch
 
-from timbrel.audio.mel import PRESETS, MelSpectrogram
 from timbrel.train.augment import (
     Perturbation,
     add_noise,
     amplify,
     change_speed,
+    disguise,
     draw_speeds,
     equaliser,
-    perturb_mel,
     perturb_waveform,
+    recolour,
     repeat,
     reverberate,
-    warp_formants,
+    spectral_envelope,
 )
 
 RATE = 16000
-SPEC = PRESETS["timbrel-16k"]
+FLAT = torch.zeros(1, 257)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -108,49 +108,81 @@ def test_a_rooms_echo_decays_by_sixty_decibels_in_its_time() -> None:
     assert float(heard[100 + 3200 :].abs().max()) < 1e-5
 
 
-@pytest.mark.parametrize("factor", [0.85, 1.0, 1.2])
-@pytest.mark.parametrize("formant", [500.0, 1500.0, 3500.0])
-def test_a_warp_moves_a_formant_by_its_factor(formant: float, factor: float) -> None:
-    frequencies = np.fft.rfftfreq(4096, 1 / RATE)
-    envelope = np.exp(-0.5 * ((frequencies - formant) / 150) ** 2) + 1e-3
-    # A sound with that envelope: its phases are random, its amplitudes are not.
-    phases = np.random.default_rng(0).uniform(0, 2 * np.pi, len(frequencies))
-    sound = np.fft.irfft(envelope * np.exp(1j * phases))
-    mel = MelSpectrogram(SPEC)(torch.from_numpy(np.tile(sound, 4)).float()[None])
-    warped = warp_formants(mel, SPEC, torch.tensor([factor]))
-    assert warped.shape == mel.shape
-    before, after = (_centre(one.mean(dim=1)[0]) for one in (mel, warped))
-    assert after / before == pytest.approx(factor, rel=0.025)
+def vowel(formant: float, pitch: float = 100.0) -> torch.Tensor:
+    """Harmonics of `pitch` under one formant, 800 Hz wide, 17 dB above the rest; a second, (1, L)."""
+    time = torch.arange(RATE) / RATE
+    number = torch.arange(1, int(8000 / pitch))
+    amplitude = torch.exp(-0.5 * ((number * pitch - formant) / 400) ** 2) + 0.15
+    phase = 2 * math.pi * torch.rand(len(number), 1, generator=generator())
+    waves = torch.sin(2 * math.pi * pitch * number[:, None] * time + phase)
+    return 0.02 * (amplitude[:, None] * waves).sum(dim=0, keepdim=True)
 
 
-def _centre(log_mel: torch.Tensor) -> float:
-    """Hz of the middle of the peak: the mean of the bands within 20 dB of the loudest, by amplitude."""
-    import librosa
-
-    hertz = librosa.mel_frequencies(82, fmin=0, fmax=8000)[1:-1]
-    amplitude = np.exp(log_mel.numpy())
-    amplitude[amplitude < 0.1 * amplitude.max()] = 0
-    return float((hertz * amplitude).sum() / amplitude.sum())
+def harmonics(sound: torch.Tensor, pitch: float = 100.0) -> np.ndarray:
+    """Amplitudes of the multiples of `pitch` in the middle of a second, by projection on a sinusoid each."""
+    middle = sound[0, 4000:12000].numpy()  # a whole number of periods of 100 Hz
+    time = np.arange(4000, 12000) / RATE
+    number = np.arange(1, int(8000 / pitch))[:, None]
+    return np.asarray(np.abs((middle * np.exp(-2j * np.pi * pitch * number * time)).mean(axis=1)))
 
 
-def test_a_warp_of_one_changes_nothing_and_the_top_stays() -> None:
-    mel = torch.randn(2, 5, 80, generator=generator())
-    torch.testing.assert_close(warp_formants(mel, SPEC, torch.ones(2)), mel, atol=1e-4, rtol=0)
-    rising = torch.arange(80.0).expand(1, 3, 80)
-    for factor in (0.8, 1.25):
-        warped = warp_formants(rising, SPEC, torch.tensor([factor]))
-        # The middle of the last band lies a little below the top.
-        assert float(warped[0, 0, -1]) == pytest.approx(79.0, abs=1.0)
-        assert (warped.diff(dim=-1) >= 0).all()
+def formant_of(sound: torch.Tensor) -> float:
+    """Hz of the top of the parabola through the log-amplitudes of the harmonics near the strongest."""
+    amplitude = harmonics(sound)
+    hertz = 100.0 * np.arange(1, len(amplitude) + 1)
+    near = amplitude > 0.4 * amplitude.max()
+    square, slope, _ = np.polyfit(hertz[near], np.log(amplitude[near]), 2, w=amplitude[near])
+    return float(-slope / (2 * square))
+
+
+@pytest.mark.parametrize("factor", [0.82, 0.9, 1.0, 1.1, 1.2])
+@pytest.mark.parametrize("formant", [1500.0, 2500.0, 4000.0])
+def test_a_formant_moves_by_its_factor_and_the_pitch_stays(formant: float, factor: float) -> None:
+    sound = vowel(formant)
+    moved = recolour(sound, torch.tensor([factor]), FLAT)
+    assert moved.shape == sound.shape
+    assert formant_of(moved) / formant_of(sound) == pytest.approx(factor, rel=0.015)
+    # All that is heard is still in multiples of 100 Hz: their power is that of the whole.
+    power = 2 * np.square(harmonics(moved)).sum()
+    assert power == pytest.approx(float(moved[0, 4000:12000].square().mean()), rel=0.01)
+
+
+def test_no_factor_and_no_curve_change_nothing() -> None:
+    sound = torch.cat([vowel(1500.0), 0.1 * torch.randn(1, RATE, generator=generator())])
+    same = recolour(sound, torch.ones(2), FLAT.expand(2, -1))
+    torch.testing.assert_close(same, sound, atol=1e-3 * float(sound.abs().max()), rtol=0)
+
+
+def test_a_curve_is_added_in_nats_at_its_frequency() -> None:
+    curve = torch.linspace(1.0, -1.0, 257)[None]
+    sound = vowel(2500.0)
+    change = np.log(harmonics(recolour(sound, torch.ones(1), curve)) / harmonics(sound))
+    expected = 1.0 - 2.0 * 100.0 * np.arange(1, len(change) + 1) / 8000
+    np.testing.assert_allclose(change, expected, atol=0.02)
+
+
+def test_a_band_changes_by_20_decibels_at_most() -> None:
+    # A formant so far above the rest that the full way would be longer.
+    sound = vowel(2000.0) + 20 * (vowel(2000.0) - vowel(math.inf))
+    for factor in (0.7, 1.4):
+        change = np.log(harmonics(recolour(sound, torch.tensor([factor]), FLAT)) / harmonics(sound))
+        assert np.abs(change).max() < 2.35
+        assert np.abs(change).max() > 1.5
+
+
+def test_an_envelope_has_what_varies_slowly_over_frequency() -> None:
+    bins = torch.arange(257) / 256
+    slow, fast = (torch.cos(math.pi * quefrency * bins)[None, None] for quefrency in (20, 60))
+    torch.testing.assert_close(spectral_envelope(slow + fast), slow, atol=1e-4, rtol=0)
 
 
 def test_an_equaliser_is_smooth_and_as_deep_as_asked() -> None:
-    curves = equaliser(4000, 80, 6.0, generator()) * 20 / math.log(10)
-    assert curves.shape == (4000, 80)
+    curves = equaliser(4000, 257, 6.0, generator()) * 20 / math.log(10)
+    assert curves.shape == (4000, 257)
     assert float(curves[:, 0].std()) == pytest.approx(6.0, rel=0.05)
     assert float(curves.mean()) == pytest.approx(0.0, abs=0.15)
-    # Eight points over 80 bands: one step is a small part of the way between two points.
-    assert float(curves.diff(dim=1).abs().max()) < 6.0
+    # Eight points over 257 bins: one step is a small part of the way between two points.
+    assert float(curves.diff(dim=1).abs().max()) < 2.0
 
 
 def test_what_is_drawn_together_is_what_the_ranges_say() -> None:
@@ -172,13 +204,31 @@ def test_what_is_drawn_together_is_what_the_ranges_say() -> None:
 def test_the_defaults_change_nothing_and_the_same_seed_draws_the_same() -> None:
     audio, nothing = torch.stack([tone(250.0)] * 3), Perturbation()
     assert torch.equal(perturb_waveform(audio, RATE, nothing, generator()), audio)
-    mel = MelSpectrogram(SPEC)(audio)
-    assert torch.equal(perturb_mel(mel, SPEC, nothing, generator()), mel)
+    assert torch.equal(disguise(audio, nothing, generator()), audio)
     assert torch.equal(draw_speeds(3, nothing, generator()), torch.ones(3))
     ranges = Perturbation(gain_db=(-3.0, 3.0), snr_db=(10.0, 20.0), warp=0.1, equaliser_db=3.0)
     one, two, other = (perturb_waveform(audio, RATE, ranges, generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(one, two)
     assert not torch.equal(one, other)
-    perturbed = perturb_mel(mel, SPEC, ranges, generator())
-    assert float(perturbed.min()) >= math.log(1e-5) - 1e-5
-    assert not torch.equal(perturbed, mel)
+
+
+def test_a_disguise_moves_formants_of_a_share_of_clips() -> None:
+    sound = vowel(2500.0).expand(40, -1)
+    heard = disguise(sound, Perturbation(warp=0.2, warp_share=0.5), generator())
+    factors = np.array([formant_of(one[None]) for one in heard]) / formant_of(sound[:1])
+    moved = np.abs(factors - 1) > 1e-3
+    # Three standard deviations of 40 draws with probability a half are 9.5.
+    assert 10 < moved.sum() < 30
+    assert np.abs(np.log(factors)).max() < 0.23
+    assert factors.min() < 0.93
+    assert factors.max() > 1.07
+
+
+def test_an_equaliser_alone_leaves_formants_and_is_another_for_each_clip() -> None:
+    sound = vowel(2500.0).expand(3, -1)
+    heard = disguise(sound, Perturbation(equaliser_db=3.0), generator())
+    changes = np.log([harmonics(one[None]) / harmonics(sound[:1]) for one in heard])
+    # Smooth: from one harmonic to the next little changes.
+    assert np.abs(np.diff(changes, axis=1)).max() < 0.4
+    assert (changes.std(axis=1) > 0.05).all()
+    assert np.abs(changes[0] - changes[1]).max() > 0.1

@@ -16,8 +16,8 @@ from timbrel.analysis import Analysis, analyse
 from timbrel.audio.mel import MelSpectrogram
 from timbrel.audio.windows import Window
 from timbrel.checkpoint import Checkpoint
-from timbrel.contract import require_exact
-from timbrel.errors import CheckpointError
+from timbrel.contract import FeatureSpec, require_exact
+from timbrel.errors import CheckpointError, ContractError
 from timbrel.level import REACH, follow_level, limit
 from timbrel.methods import Heard, Speak, part
 from timbrel.models.converter import Converter, Prosody, VoiceTokens, mel_pairs
@@ -53,13 +53,13 @@ class AttendingMethod:
         content, converter = networks.content, networks.converter
         self.fingerprint = content.spec_out.encoder
         self.speaker_fingerprint = networks.speaker.spec_out.encoder
-        require_exact(networks.mel.spec, content.spec_in)
+        _require_waveform(content.spec_in, networks.mel.spec.sample_rate)
         require_exact(networks.mel.spec, networks.speaker.spec_in)
         require_exact(content.spec_out, converter.spec_in)
         self._networks = networks
         self.input_rate = self.sample_rate = networks.mel.spec.sample_rate
         self.hop = content.spec_out.hop
-        # One frame more for the mel's windows, which begin before the samples they are centred on.
+        # One frame more for the level's gain, which runs straight from one frame to the next.
         self.context = content.context + converter.context + REACH + 1
 
     @classmethod
@@ -97,9 +97,10 @@ class AttendingMethod:
     def _frames(self, samples: Tensor) -> dict[str, Tensor]:
         """Reference frames of one recording at the standard level."""
         networks = self._networks
-        mel = networks.mel(functional.pad(samples, (0, _TAIL))[None].to(networks.device))
+        heard = functional.pad(samples, (0, _TAIL))[None].to(networks.device)
         count = 1 + len(samples) // networks.content.spec_out.hop
-        content = networks.content(mel)[:, :count]
+        content = networks.content(heard[..., None])[:, :count]
+        mel = networks.mel(heard)
         pairs, energy = mel_pairs(mel, count)
         loudness = energy[0].mean(dim=-1)
         speech = loudness > loudness.max() - _SPEECH_RANGE
@@ -137,9 +138,9 @@ class _Narration:
         """
         networks = self._networks
         length = len(samples) - networks.mel.spec.hop
-        mel = networks.mel(samples[None].to(networks.device))
-        content = networks.content(mel)[:, :frames]
-        _, energy = mel_pairs(mel, frames)
+        heard = self._on_device(samples)
+        content = networks.content(heard[..., None])
+        _, energy = mel_pairs(networks.mel(heard), frames)
         prosody = Prosody(
             self._on_device(torch.exp(self._log_f0[first : first + frames])),
             self._on_device(torch.from_numpy(self._analysis.voicing_from(first, frames))),
@@ -161,6 +162,15 @@ class _Narration:
     def _on_device(self, tensor: Tensor) -> Tensor:
         """A batch of one."""
         return tensor[None].to(self._networks.device)
+
+
+def _require_waveform(given: FeatureSpec, sample_rate: int) -> None:
+    """Raises ContractError unless `given` is a waveform at `sample_rate`."""
+    if (given.kind, given.sample_rate) != ("waveform", sample_rate):
+        raise ContractError(
+            f"The parts do not fit: the content encoder hears a {given.kind} at {given.sample_rate} Hz, "
+            f"wanted the waveform at {sample_rate} Hz."
+        )
 
 
 def _built(checkpoint: Checkpoint, kind: type[N], device: torch.device) -> N:

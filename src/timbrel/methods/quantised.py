@@ -16,7 +16,6 @@ from torch.nn import functional
 from timbrel import checkpoint as checkpoints
 from timbrel import registry
 from timbrel.analysis import Analysis
-from timbrel.audio.mel import MelSpectrogram
 from timbrel.audio.windows import Window
 from timbrel.checkpoint import Checkpoint
 from timbrel.contract import FeatureSpec, require_exact
@@ -25,6 +24,7 @@ from timbrel.level import follow_level, limit
 from timbrel.methods import Heard, Speak, part
 from timbrel.methods.vocoding import bridge, vocoder_of
 from timbrel.models import ContentEncoder, Vocoder
+from timbrel.models.embedding import listen
 from timbrel.models.vqvc import VQVC
 from timbrel.voice import Voice
 
@@ -45,11 +45,11 @@ class QuantisedMethod:
         """Raises ContractError if features or mels do not fit, or only with loss."""
         self.fingerprint = self.speaker_fingerprint = checkpoints.fingerprint(vqvc.state_dict())
         self._vqvc, self._content, self._vocoder, self._device = vqvc, content, vocoder, device
-        self._front = MelSpectrogram(content.spec_in if content is not None else vqvc.spec_in).to(device)
+        self._heard = content.spec_in if content is not None else vqvc.spec_in
         if content is not None:
             require_exact(content.spec_out, vqvc.spec_in)
         self._scale, self._offset = bridge(vqvc.spec_out, vocoder.spec_in, allow_lossy)
-        self.input_rate, self.sample_rate = self._front.spec.sample_rate, vqvc.spec_out.sample_rate
+        self.input_rate, self.sample_rate = self._heard.sample_rate, vqvc.spec_out.sample_rate
         if self.input_rate != self.sample_rate:
             raise ContractError(
                 f"sample_rate of the features is {self.input_rate}, of the mel {self.sample_rate}: "
@@ -97,8 +97,8 @@ class QuantisedMethod:
         return vector.cpu()
 
     def _features(self, samples: Tensor) -> Tensor:
-        mel: Tensor = self._front(samples[None].to(self._device))
-        return mel if self._content is None else torch.as_tensor(self._content(mel))
+        heard = listen(self._heard, samples[None].to(self._device), self.input_rate)
+        return heard if self._content is None else torch.as_tensor(self._content(heard))
 
 
 def _content(checkpoint: Checkpoint, device: torch.device) -> ContentEncoder:

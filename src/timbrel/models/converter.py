@@ -72,6 +72,10 @@ class VoiceTokens:
     mask: Tensor
     summary: Tensor
 
+    def select(self, rows: Tensor) -> VoiceTokens:
+        """The voices of these rows of the batch, in this order."""
+        return VoiceTokens(self.tokens[rows], self.mask[rows], self.summary[rows])
+
 
 class ReferenceEncoder(nn.Module):
     """The reference's frames, content beside mel, to `VoiceTokens`."""

@@ -54,9 +54,19 @@ class ConvSpeakerEncoder(nn.Module):
         )
 
     def forward(self, mel: Tensor) -> Tensor:
+        return self.pool(self.trunk(mel)[-1])
+
+    def trunk(self, mel: Tensor) -> list[Tensor]:
+        """Log-mel (B, T, 80) -> the frames after each block, (B, T / stride, W)."""
         frames = self.stem_norm(self.stem(((mel + 5.0) / 2.0).transpose(1, 2)).transpose(1, 2))
+        depths = []
         for block in self.blocks:
             frames = block(frames)
+            depths.append(frames)
+        return depths
+
+    def pool(self, frames: Tensor) -> Tensor:
+        """The frames after the last block -> unit vectors (B, 256)."""
         hidden = functional.gelu(self.widen(self.norm(frames)))
         weights = torch.softmax(self.score(hidden), dim=1)
         mean = (weights * hidden).sum(dim=1)

@@ -1,30 +1,33 @@
 """Perturbations that change who speaks, where and how loudly, but not what is said.
 
-Small pure functions on batches, waveforms (B, L) or log-mels (B, T, D). What is random is drawn by a
-generator on the CPU, so that a step draws the same on every device; `Perturbation` states the ranges.
+Small pure functions on batches of waveforms (B, L). What is random is drawn by a generator on the CPU,
+so that a step draws the same on every device; `Perturbation` states the ranges.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from timbrel.audio.mel import filterbank
 from timbrel.audio.resample import resample
-from timbrel.contract import FeatureSpec
 
 _NEPER_IN_DB = 20 / math.log(10)
 #: Seconds of a room's response, and the nats by which 60 dB fall.
 _ROOM_SECONDS = 0.2
 _SIXTY_DB = 60 / _NEPER_IN_DB
-#: Above this share of the band a warp runs back to where it must end, at the top.
-_WARPED_SHARE = 0.8125
-#: Points of a random equaliser over the mel axis.
+#: Samples of the windows through which a sound is recoloured, and from one to the next.
+_WINDOW, _HOP = 512, 128
+#: Cepstral coefficients that tell a spectrum's envelope from its harmonics: up to 1.6 ms at 16 kHz.
+_ENVELOPE = 25
+#: Nats by which moving formants changes a bin at most: what lies in noise stays there.
+_LARGEST_CHANGE = 2.3
+#: Added to amplitudes before their logarithm.
+_FLOOR = 1e-4
+#: Points of a random equaliser over the frequency axis.
 _EQUALISER_POINTS = 8
 
 
@@ -39,8 +42,9 @@ class Perturbation:
         room_share: of batches in which a third of the clips are put into a room (`reverberate`).
         snr_db: of added noise; none if both ends are 0.
         noise_colour: the steepest slope of its spectrum, see `add_noise`.
-        warp: formants move by up to exp(warp), up or down (`warp_formants`).
-        equaliser_db: deviation of a smooth random curve over the mel axis.
+        warp: formants move by up to exp(warp), up or down, as through a longer or shorter throat.
+        warp_share: of clips whose formants move.
+        equaliser_db: deviation of a smooth random curve over the frequency axis (`equaliser`).
     """
 
     speed: tuple[float, float] = (1.0, 1.0)
@@ -50,6 +54,7 @@ class Perturbation:
     snr_db: tuple[float, float] = (0.0, 0.0)
     noise_colour: float = 0.0
     warp: float = 0.0
+    warp_share: float = 1.0
     equaliser_db: float = 0.0
 
 
@@ -64,8 +69,9 @@ def draw_speeds(count: int, ranges: Perturbation, generator: torch.Generator) ->
 def perturb_waveform(
     audio: Tensor, sample_rate: int, ranges: Perturbation, generator: torch.Generator
 ) -> Tensor:
-    """Level, room and noise as `ranges` say, (B, L) -> (B, L)."""
+    """Formants, equaliser, level, room and noise as `ranges` say, (B, L) -> (B, L)."""
     count, device = len(audio), audio.device
+    audio = disguise(audio, ranges, generator)
     audio = amplify(audio, uniform((count,), *ranges.gain_db, generator).to(device))
     third = count // 3
     if float(torch.rand((), generator=generator)) < ranges.room_share and third:
@@ -79,15 +85,50 @@ def perturb_waveform(
     return audio
 
 
-def perturb_mel(mel: Tensor, spec: FeatureSpec, ranges: Perturbation, generator: torch.Generator) -> Tensor:
-    """Formants and equaliser as `ranges` say, (B, T, D) -> (B, T, D), not below the floor of `spec`."""
-    if ranges.warp > 0:
-        factors = torch.exp(uniform((len(mel),), -ranges.warp, ranges.warp, generator))
-        mel = warp_formants(mel, spec, factors.to(mel.device))
-    if ranges.equaliser_db > 0:
-        curve = equaliser(len(mel), spec.dim, ranges.equaliser_db, generator)
-        mel = mel + curve.to(mel.device)[:, None]
-    return mel.clamp(min=math.log(spec.floor))
+def disguise(audio: Tensor, ranges: Perturbation, generator: torch.Generator) -> Tensor:
+    """Formants and equaliser as `ranges` say, (B, L) -> (B, L): another voice that speaks in the same way."""
+    if ranges.warp == 0 and ranges.equaliser_db == 0:
+        return audio
+    count = len(audio)
+    factors = torch.exp(uniform((count,), -ranges.warp, ranges.warp, generator))
+    chosen = torch.rand(count, generator=generator) < ranges.warp_share
+    curves = equaliser(count, _WINDOW // 2 + 1, ranges.equaliser_db, generator)
+    factors = torch.where(chosen, factors, torch.ones(count))
+    return recolour(audio, factors.to(audio.device), curves.to(audio.device))
+
+
+def recolour(audio: Tensor, factors: Tensor, curves: Tensor) -> Tensor:
+    """Another envelope on a sound's own harmonics and phases, (B, L) -> (B, L).
+
+    Args:
+        factors: what lay at f Hz of the envelope lies at `factors` (B,) * f.
+        curves: what is added to the log-spectrum, in nats, (B, 257).
+    """
+    window = torch.hann_window(_WINDOW, device=audio.device)
+    spectrum = torch.stft(audio, _WINDOW, _HOP, window=window, return_complex=True)
+    envelope = spectral_envelope(torch.log(spectrum.abs() + _FLOOR).transpose(1, 2))
+    gain = (_stretched(envelope, factors) - envelope).clamp(-_LARGEST_CHANGE, _LARGEST_CHANGE)
+    coloured = spectrum * torch.exp(gain + curves[:, None]).transpose(1, 2)
+    recoloured: Tensor = torch.istft(coloured, _WINDOW, _HOP, window=window, length=audio.shape[1])
+    return recoloured
+
+
+def spectral_envelope(log_amplitude: Tensor) -> Tensor:
+    """Log-spectra (B, T, F) smoothed by their first cepstral coefficients (Oppenheim & Schafer 1968)."""
+    cepstrum = torch.fft.irfft(log_amplitude)
+    cepstrum[..., _ENVELOPE + 1 : -_ENVELOPE] = 0
+    envelope: Tensor = torch.fft.rfft(cepstrum).real
+    return envelope
+
+
+def _stretched(envelope: Tensor, factors: Tensor) -> Tensor:
+    """(B, T, F) with what was in bin f in bin `factors` (B,) * f; the top is held."""
+    last = envelope.shape[-1] - 1
+    places = torch.arange(last + 1, device=envelope.device) / factors[:, None]
+    left = places.long().clamp(max=last - 1)
+    share = (places - left).clamp(max=1.0)[:, None]
+    below, above = (envelope.gather(2, bins[:, None].expand_as(envelope)) for bins in (left, left + 1))
+    return torch.lerp(below, above, share)
 
 
 def change_speed(audio: Tensor, factors: Tensor, sample_rate: int, length: int) -> Tensor:
@@ -154,49 +195,15 @@ def add_noise(audio: Tensor, snr_db: Tensor, colour: Tensor, generator: torch.Ge
     return noisy
 
 
-def warp_formants(mel: Tensor, spec: FeatureSpec, factors: Tensor) -> Tensor:
-    """Moves what lies at f Hz of a log-mel to `factors` (B,) * f, as a longer or shorter throat does.
-
-    Up to 0.81 of the band; from there the axis runs straight to the top, which stays where it is.
-    """
-    centres = _band_centres(spec).to(mel.device)
-    factors = factors[:, None]
-    limit = _WARPED_SHARE * spec.f_max * factors.clamp(max=1.0)
-    above = limit / factors + (centres - limit) / (spec.f_max - limit) * (spec.f_max - limit / factors)
-    source = torch.where(centres <= limit, centres / factors, above)
-    right = torch.searchsorted(centres, source.contiguous()).clamp(1, spec.dim - 1)
-    left = right - 1
-    share = ((source - centres[left]) / (centres[right] - centres[left])).clamp(0.0, 1.0)
-    picks = [index[:, None].expand(-1, mel.shape[1], -1) for index in (left, right)]
-    return torch.lerp(mel.gather(2, picks[0]), mel.gather(2, picks[1]), share[:, None].to(mel.dtype))
-
-
-def equaliser(count: int, bands: int, decibels: float, generator: torch.Generator) -> Tensor:
-    """Smooth random curves over the mel axis with a deviation of `decibels` at 8 points, (B, D) in nats."""
+def equaliser(count: int, bins: int, decibels: float, generator: torch.Generator) -> Tensor:
+    """Smooth random curves over frequency with a deviation of `decibels` at 8 points, (B, F) in nats."""
     points = torch.randn(count, 1, _EQUALISER_POINTS, generator=generator) * decibels / _NEPER_IN_DB
-    return functional.interpolate(points, size=bands, mode="linear", align_corners=True)[:, 0]
+    return functional.interpolate(points, size=bins, mode="linear", align_corners=True)[:, 0]
 
 
 def uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
     """Evenly distributed numbers on the CPU."""
     return low + (high - low) * torch.rand(shape, generator=generator)
-
-
-@cache
-def _band_centres(spec: FeatureSpec) -> Tensor:
-    """Hz at which each band's triangle peaks, (D,), to within 0.25 Hz at 16 kHz."""
-    fine = FeatureSpec(
-        kind="mel",
-        sample_rate=spec.sample_rate,
-        hop=1,
-        dim=spec.dim,
-        n_fft=1 << 15,
-        window=1,
-        f_min=spec.f_min,
-        f_max=spec.f_max,
-        mel_scale=spec.mel_scale,
-    )
-    return filterbank(fine).argmax(dim=1) * (spec.sample_rate / fine.n_fft)
 
 
 def _rms(audio: Tensor) -> Tensor:

@@ -112,6 +112,10 @@ def teach_speakers(root: Path, teacher: Teacher, workers: int = 1, progress: Pro
 class ContentFrames:
     """Reads the frames of Moonshine, standardised, at any place of a clip.
 
+    Attributes:
+        teacher: fingerprint of its file.
+        mean, deviation: of its frames over the corpus, (D,).
+
     Raises:
         TrainingError: the corpus has none.
     """
@@ -122,8 +126,8 @@ class ContentFrames:
         try:
             statistics = json.loads(path.read_text(encoding="utf-8"))
             self.teacher = str(statistics["teacher"])
-            self._mean = np.array(statistics["mean"], dtype=np.float32)
-            self._deviation = np.array(statistics["deviation"], dtype=np.float32)
+            self.mean = np.array(statistics["mean"], dtype=np.float32)
+            self.deviation = np.array(statistics["deviation"], dtype=np.float32)
         except (OSError, ValueError, KeyError) as error:
             raise TrainingError(
                 f"{path} is missing or damaged: run timbrel teach {root} --moonshine first."
@@ -132,7 +136,7 @@ class ContentFrames:
     @property
     def dim(self) -> int:
         """Values of a frame."""
-        return len(self._mean)
+        return len(self.mean)
 
     def at(self, clip: str, samples: np.ndarray) -> np.ndarray:
         """Frames centred on `samples` (K,) of the clip of that id, straight between the teacher's, (K, D)."""
@@ -145,7 +149,7 @@ class ContentFrames:
         left = places.astype(int) - first
         right = np.minimum(left + 1, len(piece) - 1)
         share = (places - places.astype(int))[:, None].astype(np.float32)
-        frames: np.ndarray = (piece[left] * (1 - share) + piece[right] * share - self._mean) / self._deviation
+        frames: np.ndarray = (piece[left] * (1 - share) + piece[right] * share - self.mean) / self.deviation
         return frames
 
 

@@ -39,7 +39,7 @@ class Moonshine:
 
     def __init__(self, path: Path) -> None:
         self.fingerprint = file_fingerprint(path)
-        self._session = _session(path)
+        self._session = open_session(path)
         inputs = {one.name for one in self._session.get_inputs()}
         outputs = {one.name for one in self._session.get_outputs()}
         if inputs != {"input_values", "attention_mask"} or "last_hidden_state" not in outputs:
@@ -137,7 +137,12 @@ def file_fingerprint(path: Path) -> str:
         raise TrainingError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _session(path: Path) -> Any:
+def open_session(path: Path, fused: Path | None = None) -> Any:
+    """An ONNX or ORT network ready to run; if `fused` is given, it is also written there as ONNX as it runs.
+
+    Raises:
+        TrainingError: it is none, or onnxruntime is missing.
+    """
     try:
         import onnxruntime  # type: ignore[import-untyped]
     except ImportError as error:
@@ -145,6 +150,9 @@ def _session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4  # what is wrong with a file is said below
+    if fused is not None:
+        options.optimized_model_filepath = str(fused)
+        options.add_session_config_entry("session.save_model_format", "ONNX")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own errors share no base but this

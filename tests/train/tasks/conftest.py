@@ -17,7 +17,7 @@ from timbrel.train import loop
 from timbrel.train.recipe import load
 
 #: Values of a frame of the made-up content teacher.
-CONTENT_DIM = 12
+CONTENT_DIM = 16
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from timbrel import checkpoint, registry
 from timbrel.errors import ConfigError
 from timbrel.models.converter import Converter, VoiceTokens
 from timbrel.models.phonetic import PhoneticConfig, PhoneticEncoder
+from timbrel.models.speaker import ConvSpeakerEncoder, SpeakerConfig
 from timbrel.train import log
 from timbrel.train.augment import Perturbation
 from timbrel.train.data import Batch, Data
@@ -43,7 +44,7 @@ STILL = Disturbance(voice=Perturbation(speed=(1.2, 1.2), speed_share=1.0))
 def student(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A content encoder with random weights, as a checkpoint."""
     torch.manual_seed(1)
-    config = PhoneticConfig(width=16, blocks=1, content_dim=12)
+    config = PhoneticConfig(width=16, layers=1, heads=2, rotary=4, reach=3)
     path = tmp_path_factory.mktemp("student") / "content"
     tensors = PhoneticEncoder(config).state_dict()
     checkpoint.write(
@@ -61,6 +62,17 @@ def resemblyzer(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
+@pytest.fixture(scope="module")
+def speaker(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A speaker encoder with random weights, as a checkpoint."""
+    torch.manual_seed(3)
+    config = SpeakerConfig(width=16, blocks=2, embedding_dim=8)
+    path = tmp_path_factory.mktemp("voices") / "speaker"
+    tensors = ConvSpeakerEncoder(config).state_dict()
+    checkpoint.write(path, family="speaker", name="v", config=config, tensors=tensors, provenance={}, card="")
+    return str(path)
+
+
 def batch(taught: Path, step: int = 0) -> Batch:
     return data(taught).batch(step)
 
@@ -69,25 +81,19 @@ def data(taught: Path, **changes: Any) -> Data:
     return Data(taught, replace(DataRecipe(str(taught), batch=4, **CUT), **changes), "train", 0)
 
 
-def task(taught: Path, **settings: Any) -> ConverterTask:
+def task(taught: Path, student: str, **settings: Any) -> ConverterTask:
     torch.manual_seed(0)
-    return build(Settings(**{"content": "teacher", "model": SIZES, **settings}), data(taught))
+    return build(Settings(**{"student": student, "model": SIZES, **settings}), data(taught))
 
 
-def full(taught: Path, student: str, resemblyzer: str) -> ConverterTask:
-    weights = Weights(adversarial=1.5, similarity=1.5, words=0.5)
-    return task(
-        taught,
-        content="both",
-        student=student,
-        resemblyzer=resemblyzer,
-        weights=weights,
-        discriminator_width=2,
-    )
+def full(taught: Path, student: str, resemblyzer: str, speaker: str) -> ConverterTask:
+    weights = Weights(adversarial=1.5, likeness=2.0, similarity=1.5, speaker=1.0, words=0.5)
+    judges = {"resemblyzer": resemblyzer, "speaker": speaker}
+    return task(taught, student, weights=weights, discriminator_width=2, **judges)
 
 
-def test_a_scene_is_the_clips_at_their_standard_level_with_their_pitch(taught: Path) -> None:
-    stage = task(taught, disturbance=STILL).stage
+def test_a_scene_is_the_clips_at_their_standard_level_with_their_pitch(taught: Path, student: str) -> None:
+    stage = task(taught, student, disturbance=STILL).stage
     crops = batch(taught).source
     scene = stage.clean(batch(taught))
     frames = scene.content.shape[1]
@@ -102,8 +108,10 @@ def test_a_scene_is_the_clips_at_their_standard_level_with_their_pitch(taught: P
         np.testing.assert_allclose(scene.prosody.f0[row], stored["f0"][first : first + frames], rtol=0.02)
 
 
-def test_a_faster_scene_has_a_higher_pitch_and_no_voice_that_the_teacher_knows(taught: Path) -> None:
-    stage = task(taught, disturbance=STILL).stage
+def test_a_faster_scene_has_a_higher_pitch_and_no_voice_that_the_teacher_knows(
+    taught: Path, student: str
+) -> None:
+    stage = task(taught, student, disturbance=STILL).stage
     clean, fast = stage.clean(batch(taught)), stage.disturbed(batch(taught), torch.Generator())
     torch.testing.assert_close(fast.prosody.f0[:, 0], 1.2 * clean.prosody.f0[:, 0])
     torch.testing.assert_close(fast.prosody.f0[:, 10], 1.2 * clean.prosody.f0[:, 12])
@@ -112,9 +120,9 @@ def test_a_faster_scene_has_a_higher_pitch_and_no_voice_that_the_teacher_knows(t
     assert not fast.as_recorded.any()
 
 
-def test_references_are_cut_short_at_times_but_never_to_nothing(taught: Path) -> None:
+def test_references_are_cut_short_at_times_but_never_to_nothing(taught: Path, student: str) -> None:
     settings = replace(STILL, short_references=1.0, least_reference=10)
-    scene = task(taught, disturbance=settings).stage.disturbed(batch(taught), torch.Generator())
+    scene = task(taught, student, disturbance=settings).stage.disturbed(batch(taught), torch.Generator())
     lengths = scene.mask.sum(dim=1)
     assert ((lengths >= 8) & (lengths < scene.mask.shape[1])).all()
     # What counts is at the beginning.
@@ -131,9 +139,9 @@ def test_the_pulses_have_the_pitch_asked_for() -> None:
 
 
 def test_conversion_takes_the_next_ones_voice_and_mean_pitch(
-    taught: Path, monkeypatch: pytest.MonkeyPatch
+    taught: Path, student: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = task(taught)
+    trainer = task(taught, student)
     scene = trainer.stage.clean(batch(taught))
     scene = replace(
         scene,
@@ -151,10 +159,13 @@ def test_conversion_takes_the_next_ones_voice_and_mean_pitch(
     # The last has no pitch of its own to move from.
     torch.testing.assert_close(shift, torch.tensor([0.3, 0.1, -0.2, 0.0]), atol=1e-4, rtol=0)
     torch.testing.assert_close(tokens.summary, voice.summary.roll(-1, dims=0))
+    assert torch.equal(tokens.tokens, voice.tokens.roll(-1, dims=0))
 
 
-def test_gradients_reach_what_learns_and_nothing_else(taught: Path, student: str, resemblyzer: str) -> None:
-    trainer = full(taught, student, resemblyzer)
+def test_gradients_reach_what_learns_and_nothing_else(
+    taught: Path, student: str, resemblyzer: str, speaker: str
+) -> None:
+    trainer = full(taught, student, resemblyzer, speaker)
     updates = trainer.updates(batch(taught), 0, torch.Generator().manual_seed(0))
     for expected in ("discriminator", "converter"):
         update = next(updates)
@@ -170,25 +181,28 @@ def test_gradients_reach_what_learns_and_nothing_else(taught: Path, student: str
                 assert not any(reached)
             network.zero_grad(set_to_none=True)
     assert next(updates, None) is None
-    assert {"mel", "spectra", "timbre", "words", "similarity", "adversarial"} <= update.logs.keys()
-    frozen = [*trainer.stage.parameters(), *(trainer.judge or trainer).parameters()]
-    assert not any(parameter.requires_grad for parameter in frozen)
+    named = {"mel", "spectra", "timbre", "likeness", "words", "similarity", "speaker", "adversarial"}
+    assert named <= update.logs.keys()
+    assert trainer.own is not None
+    assert trainer.teacher is not None
+    for frozen in (trainer.stage, trainer.own, trainer.teacher):
+        assert not any(parameter.requires_grad for parameter in frozen.parameters())
 
 
 def test_the_weights_say_what_counts(taught: Path, student: str) -> None:
     weights = Weights(mel=2.0, spectra=0.5, timbre=0.25, words=3.0)
-    trainer = task(taught, content="student", student=student, weights=weights)
+    trainer = task(taught, student, weights=weights)
     update = next(trainer.updates(batch(taught), 0, torch.Generator().manual_seed(0)))
     logs = {name: float(torch.as_tensor(value).detach()) for name, value in update.logs.items()}
     expected = 2.0 * logs["mel"] + 0.5 * logs["spectra"] + 0.25 * logs["timbre"] + 3.0 * logs["words"]
     assert logs["loss"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_rebuilding_improves(taught: Path) -> None:
-    trainer, pieces = task(taught), batch(taught)
+def test_rebuilding_improves(taught: Path, student: str) -> None:
+    trainer, pieces = task(taught, student), batch(taught)
     optimizer = torch.optim.Adam(trainer.trained.parameters(), 1e-2)
     losses = []
-    for step in range(6):
+    for step in range(10):
         update = next(trainer.updates(pieces, step, torch.Generator().manual_seed(0)))
         update.loss.backward()
         optimizer.step()
@@ -197,8 +211,8 @@ def test_rebuilding_improves(taught: Path) -> None:
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_what_is_exported_is_an_average_over_steps(taught: Path) -> None:
-    trainer = task(taught, average=0.5)
+def test_what_is_exported_is_an_average_over_steps(taught: Path, student: str) -> None:
+    trainer = task(taught, student, average=0.5)
     name = "head.bias"
     trainer.averaged.state_dict()[name].fill_(0.0)
     trainer.model.state_dict()[name].fill_(1.0)
@@ -208,26 +222,69 @@ def test_what_is_exported_is_an_average_over_steps(taught: Path) -> None:
     torch.testing.assert_close(trainer.export().tensors[name], torch.full((1542,), 10 / 11))
 
 
+def test_the_student_hears_the_piece_in_disguise_and_the_reference_as_it_is(
+    taught: Path, student: str
+) -> None:
+    disguised = Disturbance(voice=Perturbation(warp=0.16, equaliser_db=4.0), reference_gain_db=(0.0, 0.0))
+    stage = task(taught, student, disturbance=disguised).stage
+    clean, scene = stage.clean(batch(taught)), stage.disturbed(batch(taught), torch.Generator())
+    assert (scene.content - clean.content).abs().amax(dim=(1, 2)).min() > 1e-3
+    torch.testing.assert_close(scene.reference_content, clean.reference_content)
+    # What is to be rebuilt, and how loudly, is the recording.
+    torch.testing.assert_close(scene.target, clean.target)
+    torch.testing.assert_close(scene.prosody.energy, clean.prosody.energy)
+    frames = scene.content.shape[1]
+    inner = slice(0, frames - 8)  # the last frames also hear half a hop more than the target has
+    torch.testing.assert_close(stage.listen(scene.target, frames)[:, inner], clean.content[:, inner])
+
+
+def test_likeness_is_relative_and_of_every_block(taught: Path, student: str, speaker: str) -> None:
+    trainer = task(taught, student, speaker=speaker, weights=Weights(likeness=1.0))
+    scene = trainer.stage.clean(batch(taught))
+    assert float(trainer._likeness(scene.target, scene)["likeness"]) == 0.0
+    made = torch.randn(scene.target.shape, generator=torch.Generator().manual_seed(0)) * 0.1
+    encoder = registry.build(checkpoint.read(speaker))
+    assert isinstance(encoder, ConvSpeakerEncoder)
+    expected = []
+    for one, other in zip(
+        *(encoder.trunk(trainer.stage.front_end(x)) for x in (made, scene.target)), strict=True
+    ):
+        expected.append(float(((one - other).abs().mean() / other.abs().mean()).detach()))
+    assert len(expected) == 2
+    assert float(trainer._likeness(made, scene)["likeness"]) == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_the_voice_is_compared_with_the_next_ones_reference(taught: Path, student: str, speaker: str) -> None:
+    trainer = task(taught, student, speaker=speaker, weights=Weights(speaker=1.0))
+    scene = trainer.stage.clean(batch(taught))
+    assert batch(taught).reference is not None
+    references = trainer.stage._play(batch(taught).reference, torch.ones(4), torch.zeros(4), 0)
+    # As if the converter had said the next one's reference itself.
+    itself = trainer._conversion(references.audio.roll(-1, dims=0), scene)["speaker"]
+    another = trainer._conversion(references.audio, scene)["speaker"]
+    assert float(itself) == pytest.approx(0.0, abs=1e-3)
+    assert float(another) > 2 * float(itself)
+
+
 def test_runs_of_both_kinds_one_after_the_other(
-    train: Callable[..., Path], student: str, resemblyzer: str
+    train: Callable[..., Path], student: str, resemblyzer: str, speaker: str
 ) -> None:
     tables: dict[str, Any] = {
         "task": "converter",
         "data": {**CUT, "same_clip": 0.3, "balance": "seconds", "evenness": 0.5},
         "optimizer": {"converter": {"learning_rate": 1e-3, "clip": 5.0}},
     }
-    first = train("first", **tables, settings={"content": "teacher", "model": SIZES})
-    assert checkpoint.read(first).config["content"]["encoder"] == "made-up"
+    first = train("first", **tables, settings={"student": student, "model": SIZES})
 
     tables["optimizer"]["discriminator"] = {"learning_rate": 1e-3}
     settings = {
-        "content": "both",
         "student": student,
         "start": str(first),
         "resemblyzer": resemblyzer,
+        "speaker": speaker,
         "model": SIZES,
         "discriminator_width": 2,
-        "weights": {"adversarial": 1.0, "similarity": 1.5, "words": 0.5},
+        "weights": {"adversarial": 1.0, "likeness": 2.0, "similarity": 1.5, "speaker": 1.0, "words": 0.5},
     }
     second = train("second", **tables, settings=settings)
     model = registry.build(checkpoint.read(second))
@@ -242,20 +299,27 @@ def test_runs_of_both_kinds_one_after_the_other(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"content": "student"}, "settings.student, a checkpoint"),
-        ({"content": "teacher", "weights": Weights(words=1.0)}, "words needs settings.student"),
-        ({"content": "teacher", "weights": Weights(similarity=1.0)}, "settings.resemblyzer, a file"),
+        ({"weights": Weights(similarity=1.0)}, "settings.resemblyzer, a file"),
+        ({"weights": Weights(speaker=1.0)}, "settings.speaker, a checkpoint"),
+        ({"weights": Weights(likeness=1.0)}, "settings.speaker, a checkpoint"),
+        ({"speaker": "runs/timbrel-speaker/final"}, "settings.speaker, a checkpoint"),
     ],
 )
 def test_settings_that_lack_a_part_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Settings(**settings)
+        Settings("runs/timbrel-content/final", **settings)
 
 
-def test_a_student_of_another_kind_and_a_batch_without_references_are_refused(
-    taught: Path, student: str, train: Callable[..., Path]
+def test_parts_of_another_kind_and_a_batch_without_references_are_refused(
+    taught: Path, student: str, speaker: str
 ) -> None:
     with pytest.raises(ConfigError, match=r"data\.reference_seconds"):
-        build(Settings(content="teacher", model=SIZES), data(taught, reference_seconds=0.0))
+        build(Settings(student, model=SIZES), data(taught, reference_seconds=0.0))
     with pytest.raises(ConfigError, match="another network than the settings make, a phonetic"):
-        task(taught, start=student)
+        task(taught, student, start=student)
+    with pytest.raises(ConfigError, match=r"settings\.student: .* holds a speaker, not a PhoneticEncoder"):
+        task(taught, speaker)
+    with pytest.raises(
+        ConfigError, match=r"settings\.speaker: .* holds a phonetic, not a ConvSpeakerEncoder"
+    ):
+        task(taught, student, speaker=student, weights=Weights(speaker=1.0))

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
 
 from timbrel import checkpoint, registry
-from timbrel.audio.mel import PRESETS, MelSpectrogram
 from timbrel.errors import ConfigError, TrainingError
 from timbrel.models.phonetic import PhoneticEncoder
 from timbrel.train import log
@@ -21,7 +21,7 @@ from timbrel.train.data import Data
 from timbrel.train.recipe import DataRecipe
 from timbrel.train.tasks.phonetic import PhoneticTask, Settings, build
 
-SIZES = {"width": 16, "blocks": 2, "content_dim": 12}
+SIZES = {"width": 16, "layers": 1, "heads": 2, "rotary": 4, "reach": 3}
 
 
 def data(taught: Path, **changes: Any) -> Data:
@@ -37,9 +37,12 @@ def task(corpus: Data, **settings: Any) -> PhoneticTask:
 def test_the_lesson_is_what_the_teacher_said_at_that_time(taught: Path) -> None:
     crops = data(taught).batch(0).source
     lesson = task(data(taught)).clean(crops)
-    assert lesson.mel.shape == (4, 100, 80)
-    torch.testing.assert_close(lesson.mel, MelSpectrogram(PRESETS["timbrel-16k"])(crops.audio)[:, :100])
+    assert lesson.waveform.shape == (4, 12800, 1)
     for row, clip in enumerate(crops.ids):
+        # These voices have no pauses, so their active level is about that of the whole clip.
+        level = np.sqrt(np.mean((load_file(taught / f"clips/{clip}.safetensors")["audio"] / 32768.0) ** 2))
+        expected = crops.audio[row, :12800].numpy() * 0.1 / level
+        np.testing.assert_allclose(lesson.waveform[row, :, 0].numpy(), expected, atol=0.01)
         frames = load_file(taught / f"teachers/moonshine/{clip}.safetensors")["frames"].astype(float)
         for k in (5, 20):
             # Frame i of the teacher is centred on sample 384 i + 447; statistics of the corpus: 0.5, 0.25.
@@ -93,16 +96,45 @@ def test_a_run_exports_an_encoder_that_another_run_can_start_from(train: Callabl
     path = train(**tables, settings={"model": SIZES, "perturbation": {"warp": 0.1}})
     encoder = registry.build(checkpoint.read(path))
     assert isinstance(encoder, PhoneticEncoder)
-    assert encoder(torch.zeros(1, 20, 80)).shape == (1, 10, 12)
+    assert encoder(torch.zeros(1, 2560, 1)).shape == (1, 10, 16)
     figures = [row for row in log.read(path.parent) if row["kind"] == "validation"]
     assert {"loss", "squared_error", "cosine_distance"} <= figures[-1].keys()
 
     tables["optimizer"] = {"model": {"learning_rate": 1e-12, "weight_decay": 0.0}}
     second = train("again", **tables, settings={"model": SIZES, "start": str(path)})
     went_on = registry.build(checkpoint.read(second))
-    torch.testing.assert_close(went_on.head.weight, encoder.head.weight)
+    torch.testing.assert_close(went_on.stem.conv2.weight, encoder.stem.conv2.weight)
     with pytest.raises(ConfigError, match=r"settings\.start: .* another network"):
-        train("other", **tables, settings={"model": {**SIZES, "width": 8}, "start": str(path)})
+        train("other", **tables, settings={"model": {**SIZES, "layers": 2}, "start": str(path)})
+
+
+def test_what_is_exported_and_validated_is_an_average_over_steps(taught: Path) -> None:
+    corpus = data(taught)
+    student = task(corpus, average=0.5)
+    before = student.validate([corpus.batch(0)])
+    with torch.no_grad():
+        for tensor in student.model.state_dict().values():
+            tensor.add_(1.0)
+    assert student.validate([corpus.batch(0)]) == before
+    bias = student.export().tensors["stem.conv2.bias"].clone()
+    student.after_step(1000)  # keeps a half
+    torch.testing.assert_close(student.export().tensors["stem.conv2.bias"], bias + 0.5)
+    assert student.validate([corpus.batch(0)]) != before
+    assert student.networks.keys() == {"model", "average"}
+
+
+def test_what_the_student_hears_is_perturbed_and_what_it_should_say_is_not(taught: Path) -> None:
+    corpus = data(taught)
+    crops = corpus.batch(0).source
+    heard = task(corpus, perturbation=Perturbation(warp=0.2, equaliser_db=5.0, snr_db=(12.0, 52.0)))
+    clean, lesson = heard.clean(crops), heard.perturbed(crops, torch.Generator().manual_seed(0))
+    assert (lesson.waveform - clean.waveform).abs().amax(dim=(1, 2)).min() > 1e-2
+    assert torch.equal(lesson.content, clean.content)
+
+
+def test_two_beginnings_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"settings\.moonshine and settings\.start are two beginnings"):
+        Settings(moonshine="encoder.onnx", start="runs/other/final")
 
 
 def test_a_corpus_without_a_teacher_says_what_to_run(prepared: Path) -> None:
@@ -111,5 +143,5 @@ def test_a_corpus_without_a_teacher_says_what_to_run(prepared: Path) -> None:
 
 
 def test_the_students_frames_must_be_as_large_as_the_teachers(taught: Path) -> None:
-    with pytest.raises(ConfigError, match="must be the teacher's 12"):
+    with pytest.raises(ConfigError, match=r"settings\.model\.width must be the teacher's 16"):
         build(Settings(), data(taught))

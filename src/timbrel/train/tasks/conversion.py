@@ -2,7 +2,7 @@
 
 Rebuilding a speaker's own speech teaches it to take timbre from the reference and words from the
 content. Within a batch each piece is also said in the next one's voice: nobody has recorded that, so
-a speaker encoder judges the voice, the student the words, and discriminators the sound.
+speaker encoders judge the voice, the student the words, and discriminators the sound.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from torch.nn import functional
 from timbrel.audio.io import Waveform
 from timbrel.models.converter import Converter, VoiceTokens
 from timbrel.models.source_filter import pulse_train
+from timbrel.models.speaker import ConvSpeakerEncoder
 from timbrel.train.adversary import Adversary
+from timbrel.train.average import follow
 from timbrel.train.data import Batch
 from timbrel.train.spectral import SpectralDistance
 from timbrel.train.tasks import Export, Preview, Task, Update, mean_figures
@@ -50,8 +52,11 @@ class Weights:
         mel, spectra: distances between what was rebuilt and what was recorded.
         timbre: from a linear reading of the voice's summary to the teacher's vector of the reference.
         adversarial: of deceiving the discriminators; `features` is relative to it.
+        likeness: between what our speaker encoder's blocks make of what was rebuilt and of what was recorded,
+            relative to the size of the latter.
         similarity: from the teacher's vector of what was converted to that of its reference.
-        words: from what the student hears in what was converted to what it should say.
+        speaker: the same by our speaker encoder.
+        words: from what the student hears in what was converted to what it hears in the recording.
     """
 
     mel: float = 3.75
@@ -59,13 +64,28 @@ class Weights:
     timbre: float = 0.5
     adversarial: float = 0.0
     features: float = 2.0
+    likeness: float = 0.0
     similarity: float = 0.0
+    speaker: float = 0.0
     words: float = 0.0
 
     @property
     def converts(self) -> bool:
         """Whether anything is said in another voice."""
-        return self.similarity > 0 or self.words > 0
+        return max(self.similarity, self.speaker, self.words) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """Frozen speaker encoders.
+
+    Fields:
+        teacher: needed if `Weights.similarity` is above 0.
+        own: ours, needed if `Weights.likeness` or `Weights.speaker` is.
+    """
+
+    teacher: Resemblyzer | None = None
+    own: ConvSpeakerEncoder | None = None
 
 
 class ConverterTask(Task):
@@ -76,7 +96,7 @@ class ConverterTask(Task):
         stage: makes scenes of batches.
         root: the prepared corpus, for the teacher's vectors.
         adversary: needed if `weights.adversarial` is above 0.
-        judge: of voices, needed if `weights.similarity` is.
+        judges: of voices.
         average: the largest share that the averaged weights keep in a step.
     """
 
@@ -87,7 +107,7 @@ class ConverterTask(Task):
         root: Path,
         weights: Weights,
         adversary: Adversary | None,
-        judge: Resemblyzer | None,
+        judges: Judges,
         average: float,
     ) -> None:
         super().__init__()
@@ -95,7 +115,8 @@ class ConverterTask(Task):
         self.reading = nn.Linear(model.config.reference_width, _TIMBRE_DIM)
         self.trained = nn.ModuleDict({"model": model, "reading": self.reading})
         self.averaged = copy.deepcopy(model).requires_grad_(False)
-        self.adversary, self.judge, self.average = adversary, judge, average
+        self.adversary, self.average = adversary, average
+        self.teacher, self.own = judges.teacher, judges.own
         self.distance = SpectralDistance(model.config.mel.sample_rate)
 
     @property
@@ -109,6 +130,7 @@ class ConverterTask(Task):
         voice = self._voice(self.model, scene)
         rebuilt = self._say(self.model, said, voice, generator)
         figures = self._rebuilding(rebuilt, scene) | self._reading(voice, scene)
+        figures |= self._likeness(rebuilt, scene)
         converted = rebuilt[:0]
         if self.weights.converts:
             converted = self._convert(self.model, said, voice, len(rebuilt) // 2, generator)
@@ -124,13 +146,8 @@ class ConverterTask(Task):
             figures |= {"adversarial": deceived, "features": features}
         yield Update(loss, "converter", {"loss": loss, **figures})
 
-    @torch.no_grad()
     def after_step(self, step: int) -> None:
-        # The average follows fast at first, when the weights are still far from any good.
-        keep = min(self.average, (2 + step) / (11 + step))
-        now = self.model.state_dict()
-        for name, tensor in self.averaged.state_dict().items():
-            tensor.lerp_(now[name], 1 - keep)
+        follow(self.averaged, self.model, step, self.average)
 
     def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
         figures = []
@@ -183,8 +200,7 @@ class ConverterTask(Task):
             scene.prosody, f0=f0, voicing=scene.prosody.voicing[here], energy=scene.prosody.energy[here]
         )
         pieces = replace(scene, target=scene.target[here], content=scene.content[here], prosody=prosody)
-        tokens = VoiceTokens(voice.tokens[there], voice.mask[there], voice.summary[there])
-        return self._say(model, pieces, tokens, generator)
+        return self._say(model, pieces, voice.select(there), generator)
 
     def _rebuilding(self, rebuilt: Tensor, scene: Scene) -> dict[str, Tensor]:
         mel, spectra = self.distance(rebuilt, scene.target)
@@ -195,17 +211,34 @@ class ConverterTask(Task):
             read = self.reading(voice.summary.float())
         return {"timbre": self._unlike(read, scene.references, scene.as_recorded)}
 
+    def _likeness(self, rebuilt: Tensor, scene: Scene) -> dict[str, Tensor]:
+        if self.own is None or self.weights.likeness == 0:
+            return {}
+        made = self.own.trunk(self.stage.front_end(rebuilt))
+        with torch.no_grad():
+            real = self.own.trunk(self.stage.front_end(scene.target))
+        pairs = [(one.float(), other.float()) for one, other in zip(made, real, strict=True)]
+        apart = [functional.l1_loss(one, other) / other.abs().mean() for one, other in pairs]
+        return {"likeness": torch.stack(apart).mean()}
+
     def _conversion(self, converted: Tensor, scene: Scene) -> dict[str, Tensor]:
         figures, count = {}, len(converted)
+        there = _next(count)
         if self.weights.words > 0:
-            frames = scene.content.shape[1]
-            heard = self.stage.listen(self.stage.front_end(converted)[:, : 2 * frames], frames)
-            inner = slice(_EDGE, -_EDGE)
-            figures["words"] = functional.mse_loss(heard[:, inner], scene.words[:count, inner])
-        if self.judge is not None and self.weights.similarity > 0:
-            there = _next(count)
+            frames, inner = scene.content.shape[1], slice(_EDGE, -_EDGE)
+            heard = self.stage.listen(converted, frames)
+            with torch.no_grad():
+                wanted = self.stage.listen(scene.target[:count], frames)
+            figures["words"] = functional.mse_loss(heard[:, inner], wanted[:, inner])
+        if self.teacher is not None and self.weights.similarity > 0:
             clips = [scene.references[i] for i in there.tolist()]
-            figures["similarity"] = self._unlike(self.judge(converted), clips, scene.as_recorded[there])
+            figures["similarity"] = self._unlike(self.teacher(converted), clips, scene.as_recorded[there])
+        if self.own is not None and self.weights.speaker > 0:
+            with torch.no_grad():
+                mel = scene.reference_mel[there]
+                voices = self.own(mel.unflatten(-1, (2, -1)).flatten(1, 2))
+            vectors = self.own(self.stage.front_end(converted))
+            figures["speaker"] = (1 - functional.cosine_similarity(vectors, voices, dim=-1)).mean()
         return figures
 
     def _unlike(self, vectors: Tensor, clips: Sequence[str], counts: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """What the converter is given in a step: a piece to say, and a reference of its speaker to say it like.
 
 The piece may be played faster or slower, and so may the reference, by the same factor: a new speaker.
-Its content comes from the teacher's frames of the corpus or from the student, who hears the piece
-through another throat and equaliser, so that what the content still says of the speaker is wrong.
+Its content is what the content encoder, the student, hears of it through another throat and equaliser,
+so that what the content still says of the speaker is wrong.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from timbrel.audio.mel import MelSpectrogram
 from timbrel.contract import FeatureSpec
 from timbrel.models.converter import Prosody, mel_pairs
 from timbrel.models.phonetic import PhoneticEncoder
-from timbrel.train.augment import Perturbation, amplify, change_speed, draw_speeds, perturb_mel, uniform
+from timbrel.train.augment import Perturbation, amplify, change_speed, disguise, draw_speeds, uniform
 from timbrel.train.data import Batch, Crops
-from timbrel.train.taught import ContentFrames
 from timbrel.train.tracks import Tracks, frame_places
 
 #: Frames of a reference that count however short it is.
 _LEAST_FRAMES = 8
 _ANOTHER_VOICE = Perturbation(
-    speed=(0.86, 1.18), speed_share=0.5, gain_db=(-3.0, 3.0), warp=0.14, equaliser_db=4.0
+    speed=(0.86, 1.18), speed_share=0.5, gain_db=(-3.0, 3.0), warp=0.16, equaliser_db=4.0
 )
 
 
@@ -47,7 +46,7 @@ class Disturbance:
     reference_gain_db: tuple[float, float] = (-2.0, 2.0)
     short_references: float = 0.5
     least_reference: int = 60
-    content_noise: float = 0.15
+    content_noise: float = 0.1
     energy_noise: float = 0.1
 
 
@@ -57,8 +56,7 @@ class Scene:
 
     Fields:
         target: what is to be rebuilt, (B, hop * K - hop / 2).
-        content: of the piece, (B, K, C).
-        words: what the student hears of the piece, (B, K, C); the same as `content` where there is none.
+        content: what the student hears of the piece in disguise, (B, K, C).
         prosody: of the piece.
         reference_content, reference_mel: (B, R, C) and (B, R, 2 D).
         mask: (B, R), true where there is a reference.
@@ -70,7 +68,6 @@ class Scene:
 
     target: Tensor
     content: Tensor
-    words: Tensor
     prosody: Prosody
     reference_content: Tensor
     reference_mel: Tensor
@@ -97,24 +94,17 @@ class Stage(nn.Module):
 
     Args:
         root: the prepared corpus.
-        mel: front end of student and converter; a content frame has two of its frames.
-        student, teacher: who give the content, at least one of them; if both, half of the disturbed scenes
-            have the teacher's. The student is frozen.
+        mel: front end of the converter; a content frame has two of its frames.
+        student: who gives the content; frozen.
     """
 
     def __init__(
-        self,
-        root: Path,
-        mel: FeatureSpec,
-        student: PhoneticEncoder | None,
-        teacher: ContentFrames | None,
-        disturbance: Disturbance,
+        self, root: Path, mel: FeatureSpec, student: PhoneticEncoder, disturbance: Disturbance
     ) -> None:
         super().__init__()
         self.tracks = Tracks(root)
         self.front_end = MelSpectrogram(mel)
-        self.student = student.requires_grad_(False) if student else None
-        self.teacher = teacher
+        self.student = student.requires_grad_(False)
         self.disturbance = disturbance
         self.hop = 2 * mel.hop
 
@@ -138,10 +128,9 @@ class Stage(nn.Module):
         prosody = replace(scene.prosody, energy=energy + noise.to(energy.device))
         return replace(scene, content=content, prosody=prosody)
 
-    def listen(self, mel: Tensor, frames: int) -> Tensor:
-        """What the student hears in the first frames of a mel (B, >= 2 K, D), (B, K, C)."""
-        assert self.student is not None
-        content: Tensor = self.student(mel)[:, :frames].float()
+    def listen(self, audio: Tensor, frames: int) -> Tensor:
+        """What the student hears in the first frames of waveforms (B, L), (B, K, C)."""
+        content: Tensor = self.student(audio[..., None])[:, :frames].float()
         return content
 
     def _scene(self, batch: Batch, generator: torch.Generator | None) -> Scene:
@@ -153,21 +142,17 @@ class Stage(nn.Module):
         source = self._play(batch.source, speeds, source_gain, self.hop // 2)
         reference = self._play(batch.reference, speeds, reference_gain, 0)
         frames, reference_frames = source.places.shape[1], reference.places.shape[1]
-        mel, reference_mel = self.front_end(source.audio), self.front_end(reference.audio)
-        heard = perturb_mel(mel, self.front_end.spec, voice, generator) if generator else mel
-        by_teacher = self._by_teacher(count, generator).to(mel.device)
-        content, words = self._content(heard, source, by_teacher)
-        _, energy = mel_pairs(mel, frames)
+        heard = disguise(source.audio, voice, generator) if generator else source.audio
+        _, energy = mel_pairs(self.front_end(source.audio), frames)
         return Scene(
             target=source.audio[:, : self.hop * frames - self.hop // 2],
-            content=content,
-            words=words,
+            content=self.listen(heard, frames),
             prosody=self._prosody(source, energy),
-            reference_content=self._content(reference_mel, reference, by_teacher)[0],
-            reference_mel=mel_pairs(reference_mel, reference_frames)[0],
-            mask=self._mask(reference, generator).to(mel.device),
+            reference_content=self.listen(reference.audio, reference_frames),
+            reference_mel=mel_pairs(self.front_end(reference.audio), reference_frames)[0],
+            mask=self._mask(reference, generator).to(energy.device),
             references=batch.reference.ids,
-            as_recorded=(speeds == 1.0).to(mel.device),
+            as_recorded=(speeds == 1.0).to(energy.device),
             log_f0_mean=self._log_f0_mean(source),
             reference_log_f0_mean=self._log_f0_mean(reference),
         )
@@ -188,26 +173,6 @@ class Stage(nn.Module):
         gains = torch.tensor([track.gain for track in self.tracks.of(crops.ids)])
         audio = amplify(audio * gains[:, None].to(audio.device), decibels.to(audio.device))
         return _Played(crops, audio, speeds, frame_places(crops, speeds, frames))
-
-    def _by_teacher(self, count: int, generator: torch.Generator | None) -> Tensor:
-        """(B,) true where the content is the teacher's."""
-        if self.student is None or self.teacher is None or generator is None:
-            return torch.full((count,), self.student is None)
-        return torch.rand(count, generator=generator) < 0.5
-
-    def _content(self, mel: Tensor, played: _Played, by_teacher: Tensor) -> tuple[Tensor, Tensor]:
-        """Content (B, K, C) by whom it should be, and by the student, if there is one."""
-        frames = played.places.shape[1]
-        heard = self.listen(mel, frames) if self.student is not None else None
-        if self.teacher is None or not by_teacher.any():
-            assert heard is not None
-            return heard, heard
-        rows = zip(played.crops.ids, played.places, strict=True)
-        stated = np.stack([self.teacher.at(clip, places) for clip, places in rows])
-        taught = torch.from_numpy(stated).to(mel.device)
-        if heard is None:
-            return taught, taught
-        return torch.where(by_teacher[:, None, None], taught, heard), heard
 
     def _prosody(self, played: _Played, energy: Tensor) -> Prosody:
         tracks = self.tracks.of(played.crops.ids)

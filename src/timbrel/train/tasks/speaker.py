@@ -20,7 +20,7 @@ from timbrel.audio.mel import MelSpectrogram
 from timbrel.config import decode_config
 from timbrel.errors import ConfigError
 from timbrel.models.speaker import ConvSpeakerEncoder, SpeakerConfig
-from timbrel.train.augment import Perturbation, perturb_mel, perturb_waveform, repeat, uniform
+from timbrel.train.augment import Perturbation, perturb_waveform, repeat, uniform
 from timbrel.train.data import Batch, Crops, Data, check_sample_rate
 from timbrel.train.tasks import Export, Preview, Task, Update
 from timbrel.train.taught import speaker_vectors
@@ -128,8 +128,8 @@ class SpeakerTask(Task):
         shortest = min(longest, round(self.settings.least_seconds * spec.sample_rate))
         lengths = uniform((len(crops.ids),), shortest, longest, generator).long().to(crops.lengths.device)
         audio = repeat(crops.audio, torch.minimum(lengths, crops.lengths))
-        audio = perturb_waveform(audio, spec.sample_rate, ranges, generator)
-        return perturb_mel(self.front_end(audio), spec, ranges, generator)
+        mel: Tensor = self.front_end(perturb_waveform(audio, spec.sample_rate, ranges, generator))
+        return mel
 
     def clean(self, crops: Crops) -> Tensor:
         """Mels (B, T, D) of whole crops, repeated where they are short."""
