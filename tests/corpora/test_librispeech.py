@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -52,6 +53,15 @@ def test_another_layout_says_what_was_expected_and_found(tmp_path: Path, make: o
         CorpusError, match=r"expected LibriSpeech.*19-198-0000\.flac.*; found .*(wav48|speakers)"
     ):
         librispeech.read(root)
+
+
+@pytest.mark.parametrize(("reader", "suffix"), [(librispeech, "flac"), (libritts, "wav")])
+def test_recordings_as_deep_but_without_transcripts_are_another_corpus(
+    tmp_path: Path, reader: ModuleType, suffix: str
+) -> None:
+    trees.write(tmp_path, {f"recordings/vctk/p225/p225_001.{suffix}": ""})
+    with pytest.raises(CorpusError, match=r"expected Libri.*; found .*recordings"):
+        reader.read(tmp_path)
 
 
 def test_an_empty_folder_and_a_file_are_named_as_such(tmp_path: Path) -> None:

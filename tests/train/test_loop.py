@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from tests.train import toy
 
 from timbrel import checkpoint
-from timbrel.errors import CheckpointError, ConfigError, TrainingError
+from timbrel.errors import CheckpointError, ConfigError, CorpusError, TrainingError
 from timbrel.train import log, loop, recipe, state, tasks
 from timbrel.train.data import Data
 from timbrel.train.recipe import OptimizerRecipe, Recipe
@@ -315,3 +315,9 @@ def test_state_is_readable_json(make_recipe: MakeRecipe, tmp_path: Path) -> None
     path = loop.run(make_recipe(), tmp_path / "out")
     found = json.loads((path / "state.json").read_text())
     assert (found["step"], found["best"], found["best_step"], found["stale"]) == (6, 1.0, 3, 1)
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"absent is no prepared corpus"):
+        loop.run(make_recipe(f"data.corpus={tmp_path / 'absent'}"), tmp_path / "out", cpu=True)
+    assert not (tmp_path / "out").exists()

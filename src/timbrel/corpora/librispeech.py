@@ -35,7 +35,7 @@ def read(root: Path) -> list[Utterance]:
         CorpusError: the folder is not laid out as LibriSpeech is.
     """
     subsets = find_subsets(root, ".flac")
-    if not subsets:
+    if not subsets or not matches(root):
         raise wrong_layout(root, EXPECTED)
     people = read_speakers(root, subsets)
     chapters = [(subset, chapter) for subset in subsets for chapter in sorted(subset.glob("*/*"))]

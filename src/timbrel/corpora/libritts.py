@@ -32,7 +32,7 @@ def read(root: Path) -> list[Utterance]:
         CorpusError: the folder is not laid out as LibriTTS is.
     """
     subsets = find_subsets(root, ".wav")
-    if not subsets:
+    if not subsets or not matches(root):
         raise wrong_layout(root, EXPECTED)
     people = read_speakers(root, subsets)
     paths = [(subset, path) for subset in subsets for path in subset.glob("*/*/*.wav")]

@@ -63,9 +63,6 @@ def run(
     accelerator = Accelerator(mixed_precision=recipe.run.precision, cpu=cpu)
     _require_all_processes(accelerator)
     progress, newest = state.start(out, to_tables(recipe), resume, accept_changes)
-    if accelerator.is_main_process:
-        state.prepare(out)
-    accelerator.wait_for_everyone()
     seed_everything(recipe.run.seed, 0, 0)
     root = Path(recipe.data.corpus)
     data = Data(root, recipe.data, recipe.data.split, recipe.run.seed)
@@ -73,6 +70,9 @@ def run(
     if recipe.run.validate_every and has_split(root, recipe.data, recipe.data.validation):
         validation = Data(root, recipe.data, recipe.data.validation, recipe.run.seed)
     task = tasks.build(recipe, data).to(accelerator.device)
+    if accelerator.is_main_process:  # last, so that a recipe or corpus that does not fit leaves no folder
+        state.prepare(out)
+    accelerator.wait_for_everyone()
     screen = screen if screen and accelerator.is_main_process else Silent()
     try:
         return Run(recipe, out, task, data, validation, accelerator, screen, progress, newest).go()
