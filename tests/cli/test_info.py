@@ -30,7 +30,7 @@ def test_a_long_recording_is_not_taken_into_memory(timbrel: Command) -> None:
 
 
 def test_a_checkpoint(timbrel: Command, tmp_path: Path) -> None:
-    provenance = {"licence": "CC0-1.0", "data": ["one", "two"]}
+    provenance = {"licence": "CC0-1.0", "data": ["one", "two"], "recipe": {"steps": "7 " * 400}}
     spec = {"kind": "learned", "sample_rate": 16000, "hop": 320, "dim": 1024, "encoder": "abcd"}
     write(
         tmp_path / "little",
@@ -49,8 +49,10 @@ def test_a_checkpoint(timbrel: Command, tmp_path: Path) -> None:
         "abcd",
         "CC0-1.0",
         '["one", "two"]',
+        "(whole in provenance.json)",
     ):
         assert text in ended.out
+    assert max(map(len, ended.out.splitlines())) < 400
 
 
 def test_the_bundled_model(timbrel: Command) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,8 @@ import typer
 
 #: The condition of longer recordings is left out, since it takes the whole recording in memory.
 LONGEST_ASSESSED = 600.0
+#: Characters of a provenance that are shown; a recipe of training has thousands.
+_WIDEST = 300
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +45,8 @@ def _checkpoint_lines(path: Path) -> Iterator[str]:
         yield f"  contract    {line}"
     for key, value in found.provenance.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        yield f"  provenance  {key}: {text}"
+        shown = textwrap.shorten(text, _WIDEST, placeholder=" ... (whole in provenance.json)")
+        yield f"  provenance  {key}: {shown}"
 
 
 def _voice_lines(path: Path) -> Iterator[str]:
