@@ -1,11 +1,12 @@
-"""How much faster `prepare` is with two workers than with one, as a ratio.
+"""What a second worker brings to `prepare`: processes of this machine, and actors of a Ray cluster.
 
     python benchmarks/prepare.py
-    python benchmarks/prepare.py --clips 200 --workers 1 2 4 --runs 3
+    python benchmarks/prepare.py --clips 200 --runs 5
 
-The corpus is the demo recordings cut into clips of unequal lengths. Runs take turns, so that whatever
-else the machine does slows all alike; times include the start of the workers. Prints a table in
-Markdown.
+Prints a table in Markdown. The clips are pieces of the demo recording of 2 to 11 seconds. Engines
+take turns within a run, and the ratios are medians over runs, so that whatever else the machine does
+slows all alike. The clock starts with the first clips done, since workers take seconds to start and
+`prepare` of a real corpus takes minutes or hours.
 """
 
 from __future__ import annotations
@@ -15,78 +16,85 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 import soundfile
 
 import timbrel
 from timbrel.corpora import Utterance, folder
 from timbrel.engines import Engine
+from timbrel.engines.cluster import connect
 from timbrel.engines.local import Processes
-from timbrel.train.prepare import Wanted, prepare
+from timbrel.train.prepare import prepare
 
-DEMO = Path(timbrel.__file__).parent / "assets" / "demo"
-#: Seconds of the shortest and the longest clip.
-LENGTHS = (1.0, 12.0)
+SOURCE = Path(timbrel.__file__).parent / "assets" / "demo" / "first.flac"
+KINDS = ("local", "Ray")
+#: Clips that are done before the clock starts.
+_WAKING = 4
 
 
 def main() -> None:
     options = arguments()
+    os.environ["OMP_NUM_THREADS"] = "1"  # of each worker
+    load_before = os.getloadavg()
+    seconds: dict[tuple[str, int], list[float]] = {(kind, n): [] for kind in KINDS for n in (1, 2)}
     with tempfile.TemporaryDirectory() as name:
-        corpus = write_corpus(Path(name) / "corpus", options.clips)
-        rows = folder.read(corpus)
-        times: dict[int, list[float]] = {workers: [] for workers in options.workers}
+        corpus = make_corpus(Path(name) / "corpus", options.clips)
         for run in range(options.runs):
-            for workers in options.workers:
-                out = Path(name) / f"{run}-{workers}"
-                times[workers].append(timed(rows, out, engine_of(workers)))
-    for line in table(times, options.clips):
-        print(line)
-    print(f"\n{os.cpu_count()} cores; load average over 1 minute {os.getloadavg()[0]:.2f}.")
+            for (kind, workers), taken in seconds.items():
+                out = Path(name) / f"{kind}-{workers}-{run}"
+                taken.append(timed(corpus, out, kind, workers))
+    title = f"`prepare`, {options.clips} clips, medians of {options.runs} runs"
+    print(f"| {title} | 1 worker | 2 workers | speed-up |")
+    print("|---|---|---|---|")
+    for kind in KINDS:
+        one, two = seconds[kind, 1], seconds[kind, 2]
+        ratio = median(before / now for before, now in zip(one, two, strict=True))
+        print(f"| {kind} | {median(one):.1f} s | {median(two):.1f} s | {ratio:.2f} |")
+    print(f"\nLoad average over 1 minute: {load_before[0]:.2f} before, {os.getloadavg()[0]:.2f} after.")
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measures the speed-up of `prepare` by more workers.")
-    parser.add_argument("--clips", type=int, default=400, help="in the corpus (default: %(default)s)")
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="the first is compared with")
+    parser = argparse.ArgumentParser(description="Measures the speed-up of `prepare` by a second worker.")
+    parser.add_argument("--clips", type=int, default=100, help="in the corpus (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="runs a median is taken over (default: 3)")
     return parser.parse_args()
 
 
-def write_corpus(root: Path, clips: int) -> Path:
-    """Two speakers with pieces of the demo recordings, repeated where these are too short."""
-    random = np.random.default_rng(0)
-    for recording in sorted(DEMO.glob("*.flac")):
-        samples, rate = soundfile.read(recording, dtype="int16")
-        (root / recording.stem).mkdir(parents=True)
-        for clip in range(clips // 2):
-            start, length = random.integers(len(samples)), round(random.uniform(*LENGTHS) * rate)
-            piece = np.resize(np.roll(samples, -start), length)
-            soundfile.write(root / recording.stem / f"{clip:04}.flac", piece, rate)
-    return root
+def make_corpus(root: Path, clips: int) -> list[Utterance]:
+    """Clips of unequal length, all different, since what was prepared before would be kept."""
+    samples, rate = soundfile.read(SOURCE)
+    (root / "speaker").mkdir(parents=True)
+    for number in range(clips):
+        length = rate * (2 + number % 10)
+        piece = samples.take(range(number, number + length), mode="wrap")
+        soundfile.write(root / "speaker" / f"{number}.wav", piece, rate)
+    return folder.read(root)
 
 
-def engine_of(workers: int) -> Engine | None:
-    """One worker is this process itself, as in `timbrel prepare`."""
-    return None if workers == 1 else Processes(workers)
+def timed(corpus: list[Utterance], out: Path, kind: str, workers: int) -> float:
+    """Seconds of `prepare` once its workers are there."""
+    with opened(kind, workers) as engine:
+        begun = [0.0]
+
+        def note(done: int, _total: int) -> None:
+            if done == _WAKING:
+                begun[0] = time.perf_counter()
+
+        prepare(corpus, out, engine=engine, progress=note)
+        return time.perf_counter() - begun[0]
 
 
-def timed(rows: list[Utterance], out: Path, engine: Engine | None) -> float:
-    """Seconds that preparing the corpus takes."""
-    started = time.perf_counter()
-    prepare(rows, out, wanted=Wanted(trim=True), engine=engine)
-    return time.perf_counter() - started
-
-
-def table(times: dict[int, list[float]], clips: int) -> Iterator[str]:
-    first = next(iter(times))
-    runs = len(times[first])
-    yield f"| `prepare`, {clips} clips, medians of {runs} runs | seconds | faster than with {first} |"
-    yield "|---|---|---|"
-    for workers, taken in times.items():
-        yield f"| {workers} workers | {median(taken):.1f} | {median(times[first]) / median(taken):.2f} |"
+@contextmanager
+def opened(kind: str, workers: int) -> Iterator[Engine]:
+    """So many workers of a kind."""
+    if kind == "local":
+        yield Processes(workers)
+        return
+    with connect("local", workers) as cluster:
+        yield cluster
 
 
 if __name__ == "__main__":

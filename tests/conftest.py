@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,8 @@ settings.register_profile(
 settings.load_profile("timbrel")
 
 ROOT = Path(__file__).parents[1]
+
+Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +44,33 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("TIMBREL_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def start_timbrel() -> Iterator[Start]:
+    """Starts the real command in a process of its own, on one thread.
+
+    With `launch` it is what follows `accelerate launch`; `module` may stand in for timbrel.
+    """
+    started: list[subprocess.Popen[str]] = []
+
+    def start(
+        *arguments: str | Path, launch: str = "", module: str = "timbrel", **environment: str
+    ) -> subprocess.Popen[str]:
+        threads = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        launcher = ["accelerate.commands.launch", *launch.split(), "-m"] if launch else []
+        process = subprocess.Popen(
+            [sys.executable, "-m", *launcher, module, *map(str, arguments)],
+            env={**os.environ, **threads, **environment},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()

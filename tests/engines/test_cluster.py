@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -37,28 +36,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def timbrel() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts the real command in a process of its own."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str | Path) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "timbrel", *map(str, arguments)],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-
-
 def kill_a_node(cluster: Any, made: Callable[[], int]) -> int:
     """The node and its worker are gone at once, as when a machine loses power; what was made by then."""
     (node,) = cluster.worker_nodes
@@ -81,7 +58,7 @@ def _content(path: Path) -> Any:
         return file.metadata(), {name: (t.dtype, t.shape, t.tobytes()) for name, t in tensors.items()}
 
 
-def test_prepare_survives_the_loss_of_a_node(tmp_path: Path, two_nodes: Any, timbrel: Start) -> None:
+def test_prepare_survives_the_loss_of_a_node(tmp_path: Path, two_nodes: Any, start_timbrel: Start) -> None:
     raw, out, alone = (tmp_path / name for name in ("raw", "out", "alone"))
     for number in range(CLIPS):
         (raw / f"speaker{number % 3}").mkdir(parents=True, exist_ok=True)
@@ -89,20 +66,20 @@ def test_prepare_survives_the_loss_of_a_node(tmp_path: Path, two_nodes: Any, tim
         sound = sum(np.sin(2 * np.pi * (90 + number) * k * time) / k for k in range(1, 9))
         soundfile.write(raw / f"speaker{number % 3}" / f"{number}.wav", 0.1 * sound, RATE)
     (raw / "speaker0/broken.wav").write_text("no audio")
-    process = timbrel("prepare", "folder", raw, out, "--engine", "ray", "--address", two_nodes.address)
+    process = start_timbrel("prepare", "folder", raw, out, "--engine", "ray", "--address", two_nodes.address)
     labour.wait_for(lambda: process.poll() is not None or any(out.glob("clips/*/*.safetensors")))
     assert kill_a_node(two_nodes, lambda: len(list(out.glob("clips/*/*.safetensors")))) < CLIPS
     printed, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert f"{CLIPS} clips made" in printed
-    local = timbrel("prepare", "folder", raw, alone)
+    local = start_timbrel("prepare", "folder", raw, alone)
     local.communicate(timeout=300)
     assert local.returncode == 0
     assert contents(out) == contents(alone)
 
 
 def test_a_batch_survives_the_loss_of_a_node(
-    tmp_path: Path, two_nodes: Any, timbrel: Start, demo_pair: tuple[Path, Path]
+    tmp_path: Path, two_nodes: Any, start_timbrel: Start, demo_pair: tuple[Path, Path]
 ) -> None:
     source, rate = soundfile.read(demo_pair[0])
     rows = []
@@ -112,7 +89,7 @@ def test_a_batch_survives_the_loss_of_a_node(
     table, out, alone = tmp_path / "pairs.csv", tmp_path / "out", tmp_path / "alone"
     table.write_text("source,target,output\n" + "".join(rows) + f"absent.wav,{demo_pair[1]},7.wav\n")
     command = ("convert", "--batch", table, "-o", out, "--engine", "ray", "--address", two_nodes.address)
-    process = timbrel(*command)
+    process = start_timbrel(*command)
     labour.wait_for(lambda: process.poll() is not None or any(out.glob("*.wav")))
     assert kill_a_node(two_nodes, lambda: len(list(out.glob("*.wav")))) < 6
     printed, said = process.communicate(timeout=300)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +13,6 @@ from timbrel.config import to_toml
 from timbrel.corpora import folder
 from timbrel.train.prepare import prepare
 
-ROOT = Path(__file__).parents[2]
 RATE = 16000
 SECONDS = 1.4
 
@@ -62,9 +58,6 @@ def prepared(raw_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return out
 
 
-Start = Callable[..., "subprocess.Popen[str]"]
-
-
 @pytest.fixture
 def write_recipe(prepared: Path, tmp_path: Path) -> Callable[..., Path]:
     """Writes a small VQVC recipe; arguments replace keys of its [run] table."""
@@ -93,33 +86,3 @@ def write_recipe(prepared: Path, tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
-
-
-@pytest.fixture(scope="session")
-def start_timbrel() -> Iterator[Start]:
-    """Starts the real command in a process of its own, on one thread.
-
-    With `launch` it is what follows `accelerate launch`; `module` may stand in for timbrel.
-    """
-    started: list[subprocess.Popen[str]] = []
-
-    def start(
-        *arguments: str | Path, launch: str = "", module: str = "timbrel", **environment: str
-    ) -> subprocess.Popen[str]:
-        threads = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        launcher = ["accelerate.commands.launch", *launch.split(), "-m"] if launch else []
-        process = subprocess.Popen(
-            [sys.executable, "-m", *launcher, module, *map(str, arguments)],
-            env={**os.environ, **threads, **environment},
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()

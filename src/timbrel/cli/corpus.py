@@ -14,7 +14,7 @@ from timbrel.cli.shared import ForceOption, ModelOption, progress_line, warn
 from timbrel.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from timbrel.corpora.check import CorpusReport, Figures, Sound
+    from timbrel.inspection.check import CorpusReport, Figures, Sound
 
 #: Lines of the table; the report in JSON has all speakers.
 _SHOWN = 120
@@ -49,8 +49,8 @@ def check(
 ) -> None:
     """Say how much of whom a corpus holds, how it sounds, and whether anybody is in it twice."""
     from timbrel.corpora import layouts
-    from timbrel.corpora.check import check as run
-    from timbrel.corpora.findings import warnings
+    from timbrel.inspection.check import check as run
+    from timbrel.inspection.findings import warnings
 
     _check_report(output, force)
     name = layouts.detect(source) if layout is Layout.AUTO else layout.value

@@ -42,27 +42,6 @@ class Teacher(Protocol):
         """(L,) float32 at 16 kHz -> what the teacher says of it."""
 
 
-@dataclass(slots=True)
-class Sums:
-    """Of the frames of some clips, to take mean and deviation from; float64 (D,)."""
-
-    frames: int
-    total: np.ndarray
-    squares: np.ndarray
-
-    @classmethod
-    def of(cls, frames: np.ndarray) -> Sums:
-        """(T, D) of one clip."""
-        exact = frames.astype(np.float64)
-        return cls(len(frames), exact.sum(axis=0), np.square(exact).sum(axis=0))
-
-    def add(self, other: Sums) -> None:
-        """Takes the other clips in."""
-        self.frames += other.frames
-        self.total += other.total
-        self.squares += other.squares
-
-
 @dataclass(frozen=True, slots=True)
 class _Shelf:
     """Where the features of a teacher lie: folder, name of the tensor, type."""

@@ -10,16 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.corpora import trees
 
 from timbrel.corpora import folder, manifest, prepared
-from timbrel.corpora.check import CorpusReport, check
-from timbrel.corpora.findings import warnings
-from timbrel.corpora.measure import Look, observer
 from timbrel.errors import CheckpointError, CorpusError
+from timbrel.inspection.check import CorpusReport, check
+from timbrel.inspection.findings import warnings
+from timbrel.inspection.measure import Look, observer
 from timbrel.registry import DEFAULT_MODEL
 from timbrel.train.prepare import prepare
-
-from . import trees
 
 
 def noisy(speech: np.ndarray, snr_db: float) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from timbrel.corpora.voices import LEAST_TWIN, compare
+from timbrel.inspection.voices import LEAST_TWIN, compare
 
 
 def speakers(count: int, clips: int = 8, spread: float = 0.15, seed: int = 0) -> dict[str, np.ndarray]:

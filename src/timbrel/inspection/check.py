@@ -16,10 +16,10 @@ import numpy as np
 
 from timbrel.audio import condition
 from timbrel.corpora import Utterance, by_speaker
-from timbrel.corpora.measure import Look, Seen, observer, observer_of_worker
-from timbrel.corpora.voices import Voices, compare
 from timbrel.engines import Engine, spread
 from timbrel.errors import CorpusError
+from timbrel.inspection.measure import Look, Seen, observer, observer_of_worker
+from timbrel.inspection.voices import Voices, compare
 
 _QUANTILES = {"shortest": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "longest": 1.0}
 

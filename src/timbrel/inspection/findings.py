@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from timbrel.audio.condition import LOW_SNR_DB, MUCH_SILENCE, NARROW_BAND_HZ
-from timbrel.corpora.check import CorpusReport
+from timbrel.inspection.check import CorpusReport
 
 #: Beyond these a warning is given.
 FEW_MINUTES = 1.0

@@ -1,0 +1,1 @@
+"""Whether a corpus is fit for use: figures for each speaker, and what is suspicious."""
