@@ -81,7 +81,8 @@ def connect(address: str | None, workers: int | None = None, *, gpus: float = 0.
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise EngineError(
             f"There is no Ray cluster at {address or 'hand'}: {_first_line(error)}; start one with "
-            "`ray start --head`, or correct --address."
+            "`ray start --head`, or correct --address; one that asks for a token, as Ray's do by themselves, "
+            "needs RAY_AUTH_MODE=token and the head's ~/.ray/auth_token here."
         ) from error
     try:
         yield Cluster(workers or _room(ray.cluster_resources(), gpus), gpus, Path.cwd())
