@@ -87,9 +87,9 @@ def task(taught: Path, student: str, **settings: Any) -> ConverterTask:
 
 
 def full(taught: Path, student: str, resemblyzer: str, speaker: str) -> ConverterTask:
-    weights = Weights(adversarial=1.5, likeness=2.0, similarity=1.5, speaker=1.0, words=0.5)
+    weights = Weights(adversarial=1.5, likeness=2.0, similarity=1.5, speaker=1.0, words=0.5, voice=1.5)
     judges = {"resemblyzer": resemblyzer, "speaker": speaker}
-    return task(taught, student, weights=weights, discriminator_width=2, **judges)
+    return task(taught, student, weights=weights, discriminator_width=2, voice_width=8, **judges)
 
 
 def test_a_scene_is_the_clips_at_their_standard_level_with_their_pitch(taught: Path, student: str) -> None:
@@ -167,7 +167,7 @@ def test_gradients_reach_what_learns_and_nothing_else(
 ) -> None:
     trainer = full(taught, student, resemblyzer, speaker)
     updates = trainer.updates(batch(taught), 0, torch.Generator().manual_seed(0))
-    for expected in ("discriminator", "converter"):
+    for expected in ("discriminator", "voices", "converter"):
         update = next(updates)
         assert update.network == expected
         update.loss.backward()
@@ -181,7 +181,7 @@ def test_gradients_reach_what_learns_and_nothing_else(
                 assert not any(reached)
             network.zero_grad(set_to_none=True)
     assert next(updates, None) is None
-    named = {"mel", "spectra", "timbre", "likeness", "words", "similarity", "speaker", "adversarial"}
+    named = {"mel", "spectra", "timbre", "likeness", "words", "similarity", "speaker", "adversarial", "voice"}
     assert named <= update.logs.keys()
     assert trainer.own is not None
     assert trainer.teacher is not None
@@ -241,7 +241,12 @@ def test_the_student_hears_the_piece_in_disguise_and_the_reference_as_it_is(
 def test_likeness_is_relative_and_of_every_block(taught: Path, student: str, speaker: str) -> None:
     trainer = task(taught, student, speaker=speaker, weights=Weights(likeness=1.0))
     scene = trainer.stage.clean(batch(taught))
-    assert float(trainer._likeness(scene.target, scene)["likeness"]) == 0.0
+    nothing = scene.target[:0]
+
+    def likeness(rebuilt: torch.Tensor) -> float:
+        return float(trainer._by_ear(trainer._line_up(rebuilt, nothing, scene))["likeness"].detach())
+
+    assert likeness(scene.target) == 0.0
     made = torch.randn(scene.target.shape, generator=torch.Generator().manual_seed(0)) * 0.1
     encoder = registry.build(checkpoint.read(speaker))
     assert isinstance(encoder, ConvSpeakerEncoder)
@@ -251,7 +256,7 @@ def test_likeness_is_relative_and_of_every_block(taught: Path, student: str, spe
     ):
         expected.append(float(((one - other).abs().mean() / other.abs().mean()).detach()))
     assert len(expected) == 2
-    assert float(trainer._likeness(made, scene)["likeness"]) == pytest.approx(np.mean(expected), rel=1e-4)
+    assert likeness(made) == pytest.approx(np.mean(expected), rel=1e-4)
 
 
 def test_the_voice_is_compared_with_the_next_ones_reference(taught: Path, student: str, speaker: str) -> None:
@@ -260,10 +265,26 @@ def test_the_voice_is_compared_with_the_next_ones_reference(taught: Path, studen
     assert batch(taught).reference is not None
     references = trainer.stage._play(batch(taught).reference, torch.ones(4), torch.zeros(4), 0)
     # As if the converter had said the next one's reference itself.
-    itself = trainer._conversion(references.audio.roll(-1, dims=0), scene)["speaker"]
-    another = trainer._conversion(references.audio, scene)["speaker"]
-    assert float(itself) == pytest.approx(0.0, abs=1e-3)
-    assert float(another) > 2 * float(itself)
+    samples = references.audio
+
+    def unlike(converted: torch.Tensor) -> float:
+        lineup = trainer._line_up(samples, converted, scene)
+        return float(trainer._by_ear(lineup)["speaker"].detach())
+
+    itself, another = unlike(samples.roll(-1, dims=0)), unlike(samples)
+    assert itself == pytest.approx(0.0, abs=1e-3)
+    assert another > 2 * itself
+
+
+def test_the_voice_is_not_judged_before_its_discriminator_has_learnt(
+    taught: Path, student: str, speaker: str
+) -> None:
+    settings = {"speaker": speaker, "weights": Weights(voice=1.0), "voice_after": 2, "voice_width": 8}
+    trainer = task(taught, student, **settings)
+    for step, judged in ((1, False), (2, True)):
+        updates = list(trainer.updates(batch(taught), step, torch.Generator().manual_seed(0)))
+        assert [update.network for update in updates] == ["voices", "converter"]
+        assert ("voice" in updates[-1].logs) == judged
 
 
 def test_runs_of_both_kinds_one_after_the_other(
@@ -276,7 +297,7 @@ def test_runs_of_both_kinds_one_after_the_other(
     }
     first = train("first", **tables, settings={"student": student, "model": SIZES})
 
-    tables["optimizer"]["discriminator"] = {"learning_rate": 1e-3}
+    tables["optimizer"] |= {name: {"learning_rate": 1e-3} for name in ("discriminator", "voices")}
     settings = {
         "student": student,
         "start": str(first),
@@ -284,7 +305,16 @@ def test_runs_of_both_kinds_one_after_the_other(
         "speaker": speaker,
         "model": SIZES,
         "discriminator_width": 2,
-        "weights": {"adversarial": 1.0, "likeness": 2.0, "similarity": 1.5, "speaker": 1.0, "words": 0.5},
+        "voice_width": 8,
+        "voice_after": 1,
+        "weights": {
+            "adversarial": 1.0,
+            "voice": 1.5,
+            "likeness": 2.0,
+            "similarity": 1.5,
+            "speaker": 1.0,
+            "words": 0.5,
+        },
     }
     second = train("second", **tables, settings=settings)
     model = registry.build(checkpoint.read(second))
@@ -302,6 +332,7 @@ def test_runs_of_both_kinds_one_after_the_other(
         ({"weights": Weights(similarity=1.0)}, "settings.resemblyzer, a file"),
         ({"weights": Weights(speaker=1.0)}, "settings.speaker, a checkpoint"),
         ({"weights": Weights(likeness=1.0)}, "settings.speaker, a checkpoint"),
+        ({"weights": Weights(voice=1.0)}, "settings.speaker, a checkpoint"),
         ({"speaker": "runs/timbrel-speaker/final"}, "settings.speaker, a checkpoint"),
     ],
 )

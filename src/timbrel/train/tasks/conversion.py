@@ -2,7 +2,8 @@
 
 Rebuilding a speaker's own speech teaches it to take timbre from the reference and words from the
 content. Within a batch each piece is also said in the next one's voice: nobody has recorded that, so
-speaker encoders judge the voice, the student the words, and discriminators the sound.
+speaker encoders judge the voice, the student the words, and discriminators the sound and, against its
+reference, the voice once more.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from timbrel.train.tasks import Export, Preview, Task, Update, mean_figures
 from timbrel.train.tasks.scenes import Scene, Stage
 from timbrel.train.taught import speaker_vectors
 from timbrel.train.teachers import Resemblyzer
+from timbrel.train.voice_adversary import Heard, Lineup, VoiceAdversary
 
 #: Hz. Where pitch may be moved to.
 _PITCH_RANGE = (52.0, 545.0)
@@ -52,6 +54,7 @@ class Weights:
         mel, spectra: distances between what was rebuilt and what was recorded.
         timbre: from a linear reading of the voice's summary to the teacher's vector of the reference.
         adversarial: of deceiving the discriminators; `features` is relative to it.
+        voice: of deceiving the discriminator of voices.
         likeness: between what our speaker encoder's blocks make of what was rebuilt and of what was recorded,
             relative to the size of the latter.
         similarity: from the teacher's vector of what was converted to that of its reference.
@@ -64,6 +67,7 @@ class Weights:
     timbre: float = 0.5
     adversarial: float = 0.0
     features: float = 2.0
+    voice: float = 0.0
     likeness: float = 0.0
     similarity: float = 0.0
     speaker: float = 0.0
@@ -72,7 +76,12 @@ class Weights:
     @property
     def converts(self) -> bool:
         """Whether anything is said in another voice."""
-        return max(self.similarity, self.speaker, self.words) > 0
+        return max(self.similarity, self.speaker, self.words, self.voice) > 0
+
+    @property
+    def hears(self) -> bool:
+        """Whether our speaker encoder is needed."""
+        return max(self.likeness, self.speaker, self.voice) > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +90,36 @@ class Judges:
 
     Fields:
         teacher: needed if `Weights.similarity` is above 0.
-        own: ours, needed if `Weights.likeness` or `Weights.speaker` is.
+        own: ours, needed if `Weights.hears`.
     """
 
     teacher: Resemblyzer | None = None
     own: ConvSpeakerEncoder | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Adversaries:
+    """Discriminators, trained beside the converter.
+
+    Fields:
+        sound: needed if `Weights.adversarial` is above 0.
+        voice: needed if `Weights.voice` is.
+        voice_after: steps in which the latter learns before the converter begins to deceive it.
+    """
+
+    sound: Adversary | None = None
+    voice: VoiceAdversary | None = None
+    voice_after: int = 0
+
+
 class ConverterTask(Task):
-    """One update without discriminators, two with them; a running average of the weights is exported.
+    """An update for each adversary and one for the converter; a running average of its weights is exported.
 
     Args:
         model: to be trained.
         stage: makes scenes of batches.
         root: the prepared corpus, for the teacher's vectors.
-        adversary: needed if `weights.adversarial` is above 0.
+        adversaries: of sound and of voice.
         judges: of voices.
         average: the largest share that the averaged weights keep in a step.
     """
@@ -106,7 +130,7 @@ class ConverterTask(Task):
         stage: Stage,
         root: Path,
         weights: Weights,
-        adversary: Adversary | None,
+        adversaries: Adversaries,
         judges: Judges,
         average: float,
     ) -> None:
@@ -115,14 +139,16 @@ class ConverterTask(Task):
         self.reading = nn.Linear(model.config.reference_width, _TIMBRE_DIM)
         self.trained = nn.ModuleDict({"model": model, "reading": self.reading})
         self.averaged = copy.deepcopy(model).requires_grad_(False)
-        self.adversary, self.average = adversary, average
+        self.adversary, self.voices = adversaries.sound, adversaries.voice
+        self.voice_after, self.average = adversaries.voice_after, average
         self.teacher, self.own = judges.teacher, judges.own
         self.distance = SpectralDistance(model.config.mel.sample_rate)
 
     @property
     def networks(self) -> dict[str, nn.Module]:
-        networks: dict[str, nn.Module] = {"converter": self.trained, "average": self.averaged}
-        return networks if self.adversary is None else {**networks, "discriminator": self.adversary}
+        adversaries = {"discriminator": self.adversary, "voices": self.voices}
+        present = {name: network for name, network in adversaries.items() if network is not None}
+        return {"converter": self.trained, "average": self.averaged, **present}
 
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
         scene = self.stage.disturbed(batch, generator)
@@ -130,11 +156,12 @@ class ConverterTask(Task):
         voice = self._voice(self.model, scene)
         rebuilt = self._say(self.model, said, voice, generator)
         figures = self._rebuilding(rebuilt, scene) | self._reading(voice, scene)
-        figures |= self._likeness(rebuilt, scene)
         converted = rebuilt[:0]
         if self.weights.converts:
             converted = self._convert(self.model, said, voice, len(rebuilt) // 2, generator)
             figures |= self._conversion(converted, scene)
+        lineup = self._line_up(rebuilt, converted, scene)
+        figures |= self._by_ear(lineup)
         loss = self._weighted(figures)
         if self.adversary is not None:
             judges = self.adversary.choose(generator)
@@ -144,6 +171,12 @@ class ConverterTask(Task):
             deceived, features = self.adversary.deceive(judges, opinions, made)
             loss = loss + self.weights.adversarial * (deceived + self.weights.features * features)
             figures |= {"adversarial": deceived, "features": features}
+        if self.voices is not None and lineup is not None:
+            told_apart = self.voices.tell_apart(lineup)
+            yield Update(told_apart, "voices", {"voices": told_apart})
+            if step >= self.voice_after:
+                figures["voice"] = self.voices.deceive(lineup)
+                loss = loss + self.weights.voice * figures["voice"]
         yield Update(loss, "converter", {"loss": loss, **figures})
 
     def after_step(self, step: int) -> None:
@@ -211,15 +244,34 @@ class ConverterTask(Task):
             read = self.reading(voice.summary.float())
         return {"timbre": self._unlike(read, scene.references, scene.as_recorded)}
 
-    def _likeness(self, rebuilt: Tensor, scene: Scene) -> dict[str, Tensor]:
-        if self.own is None or self.weights.likeness == 0:
-            return {}
-        made = self.own.trunk(self.stage.front_end(rebuilt))
+    def _line_up(self, rebuilt: Tensor, converted: Tensor, scene: Scene) -> Lineup | None:
+        """Everything made, as our speaker encoder hears it, beside the recordings it should be like."""
+        if self.own is None or not self.weights.hears:
+            return None
         with torch.no_grad():
-            real = self.own.trunk(self.stage.front_end(scene.target))
-        pairs = [(one.float(), other.float()) for one, other in zip(made, real, strict=True)]
-        apart = [functional.l1_loss(one, other) / other.abs().mean() for one, other in pairs]
-        return {"likeness": torch.stack(apart).mean()}
+            recorded = Heard.by(self.own, self.stage.front_end(scene.target))
+            mel = scene.reference_mel.unflatten(-1, (2, -1)).flatten(1, 2)
+            references = Heard.by(self.own, mel)
+        made = Heard.by(self.own, self.stage.front_end(torch.cat([rebuilt, converted])))
+        voices = torch.cat([torch.arange(len(rebuilt)), _next(len(converted))]).to(rebuilt.device)
+        return Lineup(recorded, references, made, voices, scene.speakers)
+
+    def _by_ear(self, lineup: Lineup | None) -> dict[str, Tensor]:
+        """What our speaker encoder finds wanting in what was rebuilt and in what was converted."""
+        figures: dict[str, Tensor] = {}
+        if lineup is None:
+            return figures
+        count = len(lineup.speakers)
+        rebuilt, converted = lineup.made.select(slice(count)), lineup.made.select(slice(count, None))
+        if self.weights.likeness > 0:
+            pairs = zip(rebuilt.depths, lineup.recorded.depths, strict=True)
+            apart = [functional.l1_loss(m.float(), r.float()) / r.float().abs().mean() for m, r in pairs]
+            figures["likeness"] = torch.stack(apart).mean()
+        if self.weights.speaker > 0:
+            wanted = lineup.references.vectors[lineup.voices[count:]]
+            likeness = functional.cosine_similarity(converted.vectors, wanted, dim=-1)
+            figures["speaker"] = (1 - likeness).mean()
+        return figures
 
     def _conversion(self, converted: Tensor, scene: Scene) -> dict[str, Tensor]:
         figures, count = {}, len(converted)
@@ -233,12 +285,6 @@ class ConverterTask(Task):
         if self.teacher is not None and self.weights.similarity > 0:
             clips = [scene.references[i] for i in there.tolist()]
             figures["similarity"] = self._unlike(self.teacher(converted), clips, scene.as_recorded[there])
-        if self.own is not None and self.weights.speaker > 0:
-            with torch.no_grad():
-                mel = scene.reference_mel[there]
-                voices = self.own(mel.unflatten(-1, (2, -1)).flatten(1, 2))
-            vectors = self.own(self.stage.front_end(converted))
-            figures["speaker"] = (1 - functional.cosine_similarity(vectors, voices, dim=-1)).mean()
         return figures
 
     def _unlike(self, vectors: Tensor, clips: Sequence[str], counts: Tensor) -> Tensor:

@@ -18,9 +18,10 @@ from timbrel.models.speaker import ConvSpeakerEncoder
 from timbrel.train.adversary import Adversary
 from timbrel.train.data import Data, check_sample_rate
 from timbrel.train.start import start_from
-from timbrel.train.tasks.conversion import ConverterTask, Judges, Weights
+from timbrel.train.tasks.conversion import Adversaries, ConverterTask, Judges, Weights
 from timbrel.train.tasks.scenes import Disturbance, Stage
 from timbrel.train.teachers import SAMPLE_RATE, Resemblyzer
+from timbrel.train.voice_adversary import VoiceAdversary
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -32,10 +33,13 @@ class Settings:
     student: checkpoint of the content encoder, who says what is said.
     start: checkpoint of a converter whose weights to start from.
     resemblyzer: file of its weights, needed where `weights.similarity` is above 0.
-    speaker: checkpoint of our speaker encoder, needed where `weights.likeness` or `weights.speaker` is.
+    speaker: checkpoint of our speaker encoder, needed where `weights.likeness`, `weights.speaker` or
+        `weights.voice` is.
     model: sizes of the network, see `ConverterConfig`.
     disturbance: what training does to a scene.
     discriminator_width: channels of the discriminators' first layers.
+    voice_width: channels of the discriminator of voices.
+    voice_after: steps in which it learns before the converter begins to deceive it.
     average: the largest share that the averaged weights, which are exported, keep in a step.
     """
 
@@ -47,15 +51,17 @@ class Settings:
     disturbance: Disturbance = field(default_factory=Disturbance)
     weights: Weights = field(default_factory=Weights)
     discriminator_width: int = 20
+    voice_width: int = 256
+    voice_after: int = 0
     average: float = 0.999
 
     def __post_init__(self) -> None:
         if (self.weights.similarity > 0) != bool(self.resemblyzer):
             raise ConfigError("settings.resemblyzer, a file, belongs to weights.similarity, which needs it.")
-        if (max(self.weights.likeness, self.weights.speaker) > 0) != bool(self.speaker):
+        if self.weights.hears != bool(self.speaker):
             raise ConfigError(
-                "settings.speaker, a checkpoint, belongs to weights.likeness and weights.speaker, "
-                "which need it."
+                "settings.speaker, a checkpoint, belongs to weights.likeness, weights.speaker and "
+                "weights.voice, which need it."
             )
 
 
@@ -68,15 +74,24 @@ def build(settings: Settings, data: Data) -> ConverterTask:
     tables = {"content": encode_config(student.spec_out), **settings.model}
     model = Converter(decode_config(tables, ConverterConfig, name="settings.model"))
     start_from(model, settings.start)
+    judges = _judges(settings, model)
     return ConverterTask(
         model,
         Stage(data.root, model.config.mel, student, settings.disturbance),
         data.root,
         settings.weights,
-        Adversary(width=settings.discriminator_width) if settings.weights.adversarial > 0 else None,
-        _judges(settings, model),
+        _adversaries(settings, judges),
+        judges,
         settings.average,
     )
+
+
+def _adversaries(settings: Settings, judges: Judges) -> Adversaries:
+    weights = settings.weights
+    sound = Adversary(width=settings.discriminator_width) if weights.adversarial > 0 else None
+    heard_by = judges.own if weights.voice > 0 else None
+    voice = VoiceAdversary(heard_by, settings.voice_width) if heard_by is not None else None
+    return Adversaries(sound, voice, settings.voice_after)
 
 
 def _judges(settings: Settings, model: Converter) -> Judges:

@@ -61,6 +61,7 @@ class Scene:
         reference_content, reference_mel: (B, R, C) and (B, R, 2 D).
         mask: (B, R), true where there is a reference.
         references: ids of the clips that the references are from.
+        speakers: (B,) indices of the people.
         as_recorded: (B,), true where the reference has its own speed, so that a teacher knows its voice.
         log_f0_mean, reference_log_f0_mean: of both clips at the speed they have here, (B,); 0 where a clip
             has no voiced frame.
@@ -73,6 +74,7 @@ class Scene:
     reference_mel: Tensor
     mask: Tensor
     references: tuple[str, ...]
+    speakers: Tensor
     as_recorded: Tensor
     log_f0_mean: Tensor
     reference_log_f0_mean: Tensor
@@ -152,6 +154,7 @@ class Stage(nn.Module):
             reference_mel=mel_pairs(self.front_end(reference.audio), reference_frames)[0],
             mask=self._mask(reference, generator).to(energy.device),
             references=batch.reference.ids,
+            speakers=batch.source.speakers,
             as_recorded=(speeds == 1.0).to(energy.device),
             log_f0_mean=self._log_f0_mean(source),
             reference_log_f0_mean=self._log_f0_mean(reference),
