@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +17,16 @@ from typer.testing import CliRunner
 
 from timbrel.audio.io import Waveform, read_metadata
 from timbrel.audio.loudness import integrated_loudness
-from timbrel.errors import AudioError, CheckpointError, ContractError, OutputError
+from timbrel.audio.pitch import log_f0_statistics, track
+from timbrel.audio.resample import resample
+from timbrel.errors import AudioError, CheckpointError, ConfigError, ContractError, OutputError
+from timbrel.methods.attending import AttendingMethod
 from timbrel.pipeline import VoiceConverter
+from timbrel.results import Conversion
+from timbrel.steering import Steering
 from timbrel.voice import Voice
 
+from .methods import making
 from .methods.making import attending, speechlike
 
 Pair = tuple[Path, Path]
@@ -154,6 +161,142 @@ def test_a_quiet_source_comes_out_as_quiet(bundled: VoiceConverter, target: Voic
     made = bundled.convert(spoken, target).summary
     quiet = bundled.convert(Waveform(spoken.samples * 0.1, spoken.sample_rate), target).summary
     assert made.level_dbfs - quiet.level_dbfs == pytest.approx(20.0, abs=0.5)
+
+
+# How it is steered: pitch, strength, blends.
+
+
+def likenesses(converter: VoiceConverter, made: Conversion, *voices: Voice) -> list[float]:
+    """Cosines of a conversion and of voices, by the model's own speaker encoder."""
+    heard = converter.enrol(Waveform(made.waveform, made.sample_rate))
+    (own,) = heard.embeddings.values()
+    return [float(own @ vector) for voice in voices for vector in voice.embeddings.values()]
+
+
+def mean_pitch(made: Conversion) -> float:
+    return log_f0_statistics(track(made.waveform.numpy()))[0]
+
+
+def test_strength_goes_from_the_source_to_the_target(
+    bundled: VoiceConverter, target: Voice, demo_pair: Pair
+) -> None:
+    own = bundled.enrol(demo_pair[0])
+    strengths = (0.0, 0.25, 0.5, 0.75, 1.0)
+    made = [bundled.convert(demo_pair[0], target, steering=Steering(strength=s)) for s in strengths]
+    to_source, to_target = zip(*(likenesses(bundled, one, own, target) for one in made), strict=True)
+    assert list(to_target) == sorted(to_target)
+    assert list(to_source) == sorted(to_source, reverse=True)
+    assert to_source[0] > 0.9 > to_target[0] + 0.1
+    # So does the pitch, in even steps on the logarithmic scale.
+    steps = np.diff([mean_pitch(one) for one in made])
+    np.testing.assert_allclose(steps, (target.log_f0_mean - own.log_f0_mean) / 4, atol=0.03)
+
+
+def test_a_blend_lies_between_its_voices(bundled: VoiceConverter, demo_pair: Pair, spoken: Waveform) -> None:
+    first, second = (bundled.enrol(path) for path in demo_pair)
+    blends = [bundled.blend((first, 1 - share), (second, share)) for share in (0.2, 0.5, 0.8)]
+    made = [bundled.convert(spoken, voice) for voice in (first, *blends, second)]
+    to_first, to_second = zip(*(likenesses(bundled, one, first, second) for one in made), strict=True)
+    assert list(to_second) == sorted(to_second)
+    assert list(to_first) == sorted(to_first, reverse=True)
+
+
+@pytest.mark.parametrize(("f0", "semitones"), [("keep", 0.0), (3.0, 3.0), (-4.5, -4.5)])
+def test_pitch_is_kept_or_shifted(
+    bundled: VoiceConverter, target: Voice, spoken: Waveform, f0: Any, semitones: float
+) -> None:
+    source, _ = log_f0_statistics(track(resample(spoken.samples.numpy(), spoken.sample_rate, 16000)))
+    made = bundled.convert(spoken, target, steering=Steering(f0))
+    assert mean_pitch(made) - source == pytest.approx(semitones * np.log(2) / 12, abs=0.03)
+
+
+def test_a_steering_is_said_in_the_file(tiny: VoiceConverter, tiny_voice: Voice, tmp_path: Path) -> None:
+    steering = Steering(-2.0, 0.5)
+    tiny.convert_file(synthetic(1.0), tiny_voice, tmp_path / "file.wav", steering=steering)
+    tiny.convert(synthetic(1.0), tiny_voice, steering=steering).save(tmp_path / "memory.wav")
+    for name in ("file.wav", "memory.wav"):
+        assert read_metadata(tmp_path / name)["comment"].endswith("tiny, f0 -2 semitones, strength 0.5")
+    assert (tmp_path / "file.wav").read_bytes() == (tmp_path / "memory.wav").read_bytes()
+
+
+def test_windows_do_not_matter_to_a_steered_conversion(
+    tiny: VoiceConverter, tiny_voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steering = Steering("keep", 0.4)
+    whole = tiny.convert(synthetic(2.0), tiny_voice, steering=steering).waveform
+    small_windows(monkeypatch, 0.5)
+    again = tiny.convert(synthetic(2.0), tiny_voice, steering=steering).waveform
+    torch.testing.assert_close(again, whole, atol=1e-5, rtol=0)
+
+
+def test_no_strength_is_the_sources_own_voice(tiny: VoiceConverter, tiny_voice: Voice) -> None:
+    source = synthetic(3.0)
+    none = tiny.convert(source, tiny_voice, steering=Steering(strength=0.0)).waveform
+    torch.testing.assert_close(none, tiny.convert(source, tiny.enrol(source)).waveform, atol=1e-5, rtol=0)
+    other = tiny.enrol(synthetic(4.0, pitch=300.0))
+    assert torch.equal(tiny.convert(source, other, steering=Steering(strength=0.0)).waveform, none)
+
+
+def test_a_voice_is_known_from_where_it_begins_to_speak(
+    tiny: VoiceConverter, tiny_voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[torch.Tensor] = []
+    hear = AttendingMethod.hear
+    monkeypatch.setattr(AttendingMethod, "hear", lambda self, given: heard.extend(given) or hear(self, given))
+    late = torch.cat([torch.zeros(70 * 16000), torch.from_numpy(speechlike(4.0))])
+    tiny.convert(Waveform(late, 16000), tiny_voice, steering=Steering(strength=0.5))
+    (own,) = heard
+    # The minute and more of silence before it would have been all that is heard of a voice.
+    assert 3 * 16000 <= len(own) <= 5 * 16000
+    assert own.square().mean().sqrt() > 0.03
+
+
+def test_a_voice_blended_with_itself_is_itself(tiny: VoiceConverter, tiny_voice: Voice) -> None:
+    source = synthetic(1.0)
+    blended = tiny.blend((tiny_voice, 3.0), (tiny_voice, 1.0))
+    made, plain = (tiny.convert(source, voice).waveform for voice in (blended, tiny_voice))
+    torch.testing.assert_close(made, plain, atol=1e-5, rtol=0)
+    assert blended.sources == ("a waveform (75%)", "a waveform (25%)")
+
+
+def test_a_saved_blend_converts_alike(tiny: VoiceConverter, tiny_voice: Voice, tmp_path: Path) -> None:
+    blend = tiny.blend((tiny_voice, 1.0), (tiny.enrol(synthetic(3.0)), 2.0))
+    blend.save(tmp_path / "both.voice")
+    source, loaded = synthetic(1.0), Voice.load(tmp_path / "both.voice")
+    assert torch.equal(tiny.convert(source, loaded).waveform, tiny.convert(source, blend).waveform)
+    plain = tiny.convert(source, tiny_voice).waveform
+    assert not torch.allclose(tiny.convert(source, blend).waveform, plain, atol=1e-4)
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf"), 1e9])
+def test_a_weight_that_makes_no_sense(tiny: VoiceConverter, tiny_voice: Voice, weight: float) -> None:
+    with pytest.raises(ConfigError, match=r"^A weight is "):
+        tiny.blend((tiny_voice, 1.0), (tiny_voice, weight))
+
+
+@pytest.mark.parametrize("count", [0, 9])
+def test_a_blend_of_too_few_or_too_many(tiny: VoiceConverter, tiny_voice: Voice, count: int) -> None:
+    with pytest.raises(ConfigError, match=f"^A blend has {count} voices: give 1 to 8"):
+        tiny.blend(*[(tiny_voice, 1.0)] * count)
+
+
+@pytest.mark.parametrize("kind", ["autovc", "vqvc"])
+def test_networks_that_make_pitch_themselves(tmp_path: Path, kind: str) -> None:
+    encoder = making.speaker()
+    parts = {"autovc": {"speaker": encoder, "converter": making.autovc(encoder)}}.get(kind)
+    folder = making.pipeline(tmp_path / kind, **(parts or {"converter": making.vqvc()}))
+    converter = VoiceConverter.from_pretrained(folder)
+    voice, other = (converter.enrol(synthetic(3.0, pitch=pitch)) for pitch in (200.0, 150.0))
+    sentence = rf'^f0 is "keep", but "{kind}" finds the pitch itself: .*\.$'
+    with pytest.raises(ConfigError, match=sentence):
+        converter.convert_file(synthetic(2.0), voice, tmp_path / "a.wav", steering=Steering("keep"))
+    assert not (tmp_path / "a.wav").exists()
+    # Strength and blends are theirs as well: vectors between vectors.
+    none = converter.convert(synthetic(2.0), voice, steering=Steering(strength=0.0)).waveform
+    same = converter.convert(synthetic(2.0), other, steering=Steering(strength=0.0)).waveform
+    torch.testing.assert_close(none, same, atol=1e-5, rtol=0)
+    whole = converter.convert(synthetic(2.0), converter.blend((voice, 1.0))).waveform
+    torch.testing.assert_close(whole, converter.convert(synthetic(2.0), voice).waveform, atol=1e-5, rtol=0)
 
 
 # What is given: any rate, channels, several references.
@@ -366,11 +509,13 @@ def test_memory_does_not_grow_with_the_source(tiny_folder: Path, tiny_voice: Voi
                 file.write(minute)
     code = (
         "import sys\n"
-        "from timbrel import Voice, VoiceConverter, pipeline\n"
+        "from timbrel import Steering, Voice, VoiceConverter, pipeline\n"
         "model, voice, folder = map(pipeline.Path, sys.argv[1:])\n"
         "converter, voice = VoiceConverter.from_pretrained(model), Voice.load(voice)\n"
+        "steering = Steering(-2.0, 0.5)\n"
         "for name in ('short', 'short', 'long'):\n"
-        "    converter.convert_file(folder / f'{name}.flac', voice, folder / f'{name}.wav', force=True)\n"
+        "    source, out = folder / f'{name}.flac', folder / f'{name}.wav'\n"
+        "    converter.convert_file(source, voice, out, steering=steering, force=True)\n"
         "    status = pipeline.Path('/proc/self/status').read_text()\n"
         "    print(status.split('VmHWM:')[1].split()[0])\n"
     )
@@ -387,7 +532,7 @@ def test_memory_does_not_grow_with_the_source(tiny_folder: Path, tiny_voice: Voi
 def test_references_beyond_the_limit_are_named_and_not_heard(
     bundled: VoiceConverter, monkeypatch: pytest.MonkeyPatch, demo_pair: Pair
 ) -> None:
-    monkeypatch.setattr("timbrel.pipeline.MAX_REFERENCE_SECONDS", 8.0)
+    monkeypatch.setattr("timbrel.methods.attending.AttendingMethod.reference_seconds", 8.0)
     voice = bundled.enrol(*demo_pair)
     assert voice.sources == (demo_pair[0].name,)
     assert any("second.flac: It lasts 7 s" in w and "it is not heard" in w for w in voice.warnings)

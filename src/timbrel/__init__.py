@@ -24,7 +24,9 @@ from timbrel.errors import (
 )
 
 if TYPE_CHECKING:
-    from timbrel.pipeline import Conversion, VoiceConverter
+    from timbrel.pipeline import VoiceConverter
+    from timbrel.results import Conversion
+    from timbrel.steering import Steering
     from timbrel.voice import Voice
 
 __version__ = "0.1.0"
@@ -37,6 +39,7 @@ __all__ = [
     "Conversion",
     "CorpusError",
     "OutputError",
+    "Steering",
     "TimbrelError",
     "TrainingError",
     "Voice",
@@ -46,7 +49,8 @@ __all__ = [
 
 # What needs torch is imported when it is first asked for.
 _LATE = {
-    "Conversion": "timbrel.pipeline",
+    "Conversion": "timbrel.results",
+    "Steering": "timbrel.steering",
     "Voice": "timbrel.voice",
     "VoiceConverter": "timbrel.pipeline",
 }

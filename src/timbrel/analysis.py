@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from timbrel.audio.loudness import standard_gain
-from timbrel.audio.pitch import HOP, Pitch, PitchStream, log_f0_statistics
+from timbrel.audio.pitch import HOP, SAMPLE_RATE, Pitch, PitchStream, log_f0_statistics
 
 _LEVEL_FRAME = 400  # samples at 16 kHz, 25 ms
 #: Beyond an octave from the speaker's median a pitch is taken for an error of the tracker.
@@ -36,6 +36,11 @@ class Analysis:
     voicing: np.ndarray
     log_f0_mean: float
     log_f0_std: float
+
+    @property
+    def first_voiced_seconds(self) -> float:
+        """Where the first voiced sound is; 0 if there is none."""
+        return float(np.argmax(self.voicing > 0.5)) * HOP / SAMPLE_RATE
 
     def voicing_from(self, first: int, frames: int) -> np.ndarray:
         """`frames` values from frame `first` on, the last one held beyond the end."""

@@ -3,14 +3,13 @@
 The folder of the results keeps a ledger, one JSON object a line, of what each file is made from and
 which file it replaces. The line is written before the work and a result appears whole or not at all,
 so a result that is there, is not the replaced file and stands in the ledger with the same source,
-target, model and seed is finished. Workers on other machines write results; the ledger is kept here.
+target, model, steering and seed is finished. Workers on other machines write results; the ledger is
+kept here.
 """
 
 from __future__ import annotations
 
 import csv
-import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,16 +20,14 @@ from typing import TYPE_CHECKING, Literal
 from timbrel import checkpoint, registry
 from timbrel.audio.io import check_output, probe
 from timbrel.engines import Engine, spread
-from timbrel.errors import AudioError, ConfigError, TimbrelError
+from timbrel.errors import ConfigError, TimbrelError
+from timbrel.ledger import Entry, Ledger
+from timbrel.steering import PLAIN, Pitch, Steering, parse_pitch, parse_strength
+from timbrel.targets import Target, target_voice
 from timbrel.voice import Voice
 
 if TYPE_CHECKING:
     from timbrel.pipeline import VoiceConverter
-
-LEDGER = "timbrel-batch.jsonl"
-
-#: What a file is made from: source, target, model and seed.
-_Entry = dict[str, str | int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +37,7 @@ class Row:
     Fields:
         number: line of the table, whose header is line 1.
         output: where the result goes, inside the folder of the results.
+        f0, strength: as in `Steering`; None for those of the whole batch.
         problem: why this row cannot be converted, if so.
     """
 
@@ -48,6 +46,33 @@ class Row:
     target: Path
     output: Path
     problem: str = ""
+    f0: Pitch | None = None
+    strength: float | None = None
+
+    def steering(self, usual: Steering) -> Steering:
+        """That of the batch, with what the row says otherwise."""
+        return Steering(
+            usual.f0 if self.f0 is None else self.f0,
+            usual.strength if self.strength is None else self.strength,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked of all rows alike.
+
+    Fields:
+        steering: of rows that do not say otherwise.
+        denoise: take noise out of the targets' recordings first.
+        seed: of every conversion.
+    """
+
+    steering: Steering = PLAIN
+    denoise: bool = False
+    seed: int = 0
+
+
+AS_USUAL = Order()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +91,7 @@ class Outcome:
 
 
 def read_pairs(table: Path, folder: Path) -> list[Row]:
-    """Rows of a CSV with the columns source, target and, if wanted, output.
+    """Rows of a CSV with the columns source, target and, if wanted, output, f0 and strength.
 
     Sources and targets are relative to the table, outputs to `folder`, which they cannot leave.
     Without an output, the result is called SOURCE-as-TARGET.wav.
@@ -95,18 +120,19 @@ def convert_rows(
     rows: Sequence[Row],
     converter: VoiceConverter,
     folder: Path,
+    order: Order = AS_USUAL,
     *,
-    seed: int = 0,
     force: bool = False,
     progress: Callable[[float, float], None] | None = None,
 ) -> Iterator[Outcome]:
     """Converts the rows in turn; each target is enrolled once.
 
     Args:
+        order: what is asked of rows that do not say otherwise.
         force: make again what is there already.
         progress: called with the rows done, in fractions, and their number.
     """
-    plan, bench = _Plan(_Ledger(folder), converter.name, seed, force), _Bench(converter, seed)
+    plan, bench = _Plan(Ledger(folder), converter.name, order, force), _Bench(converter, order)
     for index, row in enumerate(rows):
 
         def within(done: float, total: float, index: int = index) -> None:
@@ -126,9 +152,9 @@ def spread_rows(
     engine: Engine,
     model: str,
     folder: Path,
+    order: Order = AS_USUAL,
     *,
     device: str = "auto",
-    seed: int = 0,
     force: bool = False,
     progress: Callable[[float, float], None] | None = None,
 ) -> Iterator[Outcome]:
@@ -142,39 +168,23 @@ def spread_rows(
         CheckpointError: there is no such model.
         EngineError: no worker can be started.
     """
-    plan = _Plan(_Ledger(folder), checkpoint.read(registry.find(model)).name, seed, force)
+    plan = _Plan(Ledger(folder), checkpoint.read(registry.find(model)).name, order, force)
     settled = [(row, plan.settled(row)) for row in rows]
     waiting = sorted((row for row, outcome in settled if outcome is None), key=_bytes, reverse=True)
-    made = spread(engine, partial(_load, model, device, seed), map(plan.begin, waiting), _lost)
+    made = spread(engine, partial(_load, model, device, order), map(plan.begin, waiting), _lost)
     for done, outcome in enumerate(chain((outcome for _, outcome in settled if outcome), made), 1):
         yield plan.warn_once(outcome)
         if progress is not None:
             progress(done, len(rows))
 
 
-def target_voice(converter: VoiceConverter, targets: Sequence[Path]) -> Voice:
-    """The voice of a saved `.voice` file, or of recordings of one person heard together.
-
-    Raises:
-        AudioError: a saved voice is given together with something else.
-    """
-    if not any(target.suffix == ".voice" for target in targets):
-        return converter.enrol(*targets)
-    if len(targets) > 1:
-        raise AudioError(
-            "A saved voice cannot be joined with another target: give it alone, "
-            "or enrol all recordings of the speaker together."
-        )
-    return Voice.load(targets[0])
-
-
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """What is to be done, by the one process that keeps the ledger."""
 
-    ledger: _Ledger
+    ledger: Ledger
     model: str
-    seed: int
+    order: Order
     force: bool
     warned: set[Path] = field(default_factory=set)
 
@@ -187,18 +197,29 @@ class _Plan:
                 return None
         except OSError as error:
             return Outcome(row, "failed", str(error))
-        if self.ledger.has_made(row.output, self.entry(row)):
+        if self.ledger.has_made(row.output, self._entry(row)):
             return Outcome(row, "skipped")
         text = f"{row.output} exists already and was not made from this row: use --force."
         return Outcome(row, "failed", text)
 
     def begin(self, row: Row) -> Row:
         """Writes down that the result of `row` is about to appear."""
-        self.ledger.append(row.output, self.entry(row))
+        self.ledger.append(row.output, self._entry(row))
         return row
 
-    def entry(self, row: Row) -> _Entry:
-        return {"source": str(row.source), "target": str(row.target), "model": self.model, "seed": self.seed}
+    def _entry(self, row: Row) -> Entry:
+        """What the result of a row is made from."""
+        order = self.order
+        entry: Entry = {
+            "source": str(row.source),
+            "target": str(row.target),
+            "model": self.model,
+            "seed": order.seed,
+        }
+        # What is as usual goes unsaid, as in ledgers from before there was a choice.
+        steered = row.steering(order.steering).describe()
+        entry |= {"steering": steered} if steered else {}
+        return entry | ({"denoise": 1} if order.denoise else {})
 
     def warn_once(self, outcome: Outcome) -> Outcome:
         """The outcome without warnings that have been given before."""
@@ -214,7 +235,7 @@ class _Bench:
     """A model, and the voices that were heard with it."""
 
     converter: VoiceConverter
-    seed: int
+    order: Order
     voices: dict[Path, Voice | TimbrelError] = field(default_factory=dict)
 
     def convert(self, row: Row, progress: Callable[[float, float], None] | None = None) -> Outcome:
@@ -224,8 +245,15 @@ class _Bench:
             probe(row.source)
             row.output.parent.mkdir(parents=True, exist_ok=True)
             check_output(row.output, force=True)
+            steering = row.steering(self.order.steering)
             self.converter.convert_file(
-                row.source, voice, row.output, seed=self.seed, force=True, progress=progress
+                row.source,
+                voice,
+                row.output,
+                steering=steering,
+                seed=self.order.seed,
+                force=True,
+                progress=progress,
             )
         except (TimbrelError, OSError) as error:
             return Outcome(row, "failed", str(error))
@@ -234,7 +262,9 @@ class _Bench:
     def voice(self, target: Path) -> Voice:
         if target not in self.voices:
             try:
-                self.voices[target] = target_voice(self.converter, [target])
+                self.voices[target] = target_voice(
+                    self.converter, [Target(target)], denoise=self.order.denoise
+                )
             except TimbrelError as error:
                 self.voices[target] = error
         found = self.voices[target]
@@ -243,11 +273,11 @@ class _Bench:
         return found
 
 
-def _load(model: str, device: str, seed: int) -> Callable[[Row], Outcome]:
+def _load(model: str, device: str, order: Order) -> Callable[[Row], Outcome]:
     """What a worker does with a row."""
     from timbrel.pipeline import VoiceConverter
 
-    return _Bench(VoiceConverter.from_pretrained(model, device=device), seed).convert
+    return _Bench(VoiceConverter.from_pretrained(model, device=device), order).convert
 
 
 def _lost(row: Row, reason: str) -> Outcome:
@@ -258,67 +288,28 @@ def _bytes(row: Row) -> int:
     return row.source.stat().st_size if row.source.is_file() else 0
 
 
-class _Ledger:
-    """What each file in `folder` is made from."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._path = folder / LEDGER
-        text = self._path.read_text(encoding="utf-8") if self._path.is_file() else ""
-        self._entries = dict(_ledger_entries(text))
-        # A kill may have cut the last line short; the next one must not continue it.
-        self._separator = "\n" if text and not text.endswith("\n") else ""
-
-    def has_made(self, output: Path, entry: _Entry) -> bool:
-        """Whether `output`, which is there, is made from `entry` and finished."""
-        known, replaced = self._entries.get(self._key(output), ({}, None))
-        return known == entry and replaced != _identity(output)
-
-    def append(self, output: Path, entry: _Entry) -> None:
-        """Records durably what `output` is about to be made from, and what stands there yet."""
-        replaced = _identity(output)
-        note = {} if replaced is None else {"replaces": replaced}
-        line = json.dumps({"output": self._key(output), **entry, **note}, ensure_ascii=False)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{self._separator}{line}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self._separator = ""
-        self._entries[self._key(output)] = entry, replaced
-
-    def _key(self, output: Path) -> str:
-        return output.relative_to(self._folder).as_posix()
-
-
-def _ledger_entries(text: str) -> Iterator[tuple[str, tuple[_Entry, list[int] | None]]]:
-    for line in text.splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue  # cut short by a kill, before the work on that row began
-        yield entry.pop("output"), (entry, entry.pop("replaces", None))
-
-
-def _identity(path: Path) -> list[int] | None:
-    """What tells the file that is there from the one that takes its place; None if there is none."""
-    if not path.exists():
-        return None
-    found = path.stat()
-    return [found.st_ino, found.st_mtime_ns]
-
-
 def _parse(number: int, cells: dict[str, str | None], base: Path, folder: Path) -> Row:
-    source, target, output = ((cells.get(name) or "").strip() for name in ("source", "target", "output"))
+    source, target, output, f0, strength = (
+        (cells.get(name) or "").strip() for name in ("source", "target", "output", "f0", "strength")
+    )
     if not source or not target:
         return Row(number, Path(source), Path(target), folder, "source or target is empty.")
     if "\0" in source + target + output:
         return Row(number, Path(), Path(), folder, "a name holds a null character.")
     name = output or f"{Path(source).stem}-as-{Path(target).stem}.wav"
     row = Row(number, (base / source).resolve(), (base / target).resolve(), folder / name)
+    try:
+        row = replace(
+            row,
+            f0=parse_pitch(f0) if f0 else None,
+            strength=parse_strength(strength) if strength else None,
+        )
+    except ConfigError as error:
+        return replace(row, problem=str(error))
     if not row.output.resolve().is_relative_to(folder.resolve()) or Path(name).is_absolute():
-        return Row(number, row.source, row.target, row.output, f'output "{name}" lies outside {folder}.')
+        return replace(row, problem=f'output "{name}" lies outside {folder}.')
     if row.output.resolve() in (row.source, row.target):
-        return Row(number, row.source, row.target, row.output, f'output "{name}" would replace an input.')
+        return replace(row, problem=f'output "{name}" would replace an input.')
     return row
 
 
@@ -332,4 +323,4 @@ def _refuse_collisions(rows: list[Row]) -> Iterator[Row]:
             problem = (
                 f"{row.output.name} is already the output of row {before}: name another in an output column."
             )
-            yield Row(row.number, row.source, row.target, row.output, problem)
+            yield replace(row, problem=problem)

@@ -161,7 +161,7 @@ def require_exact(given: FeatureSpec, wanted: FeatureSpec) -> None:
         ContractError: naming each field that differs.
     """
     if compare(given, wanted) != Exact():
-        raise ContractError(f"The parts do not fit: {_sentences(given, wanted)}.")
+        raise ContractError(f"The parts do not fit: {describe_differences(given, wanted)}.")
 
 
 def compare_embedding(given: EmbeddingSpec, wanted: EmbeddingSpec) -> None:
@@ -172,7 +172,7 @@ def compare_embedding(given: EmbeddingSpec, wanted: EmbeddingSpec) -> None:
     """
     if given != wanted:
         raise ContractError(
-            f"The voice does not fit: {_sentences(given, wanted)}; "
+            f"The voice does not fit: {describe_differences(given, wanted)}; "
             "enrol the speaker again with this model's speaker encoder."
         )
 
@@ -181,16 +181,18 @@ def compare_embedding(given: EmbeddingSpec, wanted: EmbeddingSpec) -> None:
 _BRIDGEABLE = frozenset({"log", "floor", "scale", "offset", "clip", "power"})
 
 
-def _differences(given: Any, wanted: Any) -> Iterator[tuple[str, Any, Any]]:
+def differences(given: Any, wanted: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Name, given and wanted value of each field in which two specs of one class differ."""
     for item in fields(given):
         one, two = getattr(given, item.name), getattr(wanted, item.name)
         if one != two:
             yield item.name, one, two
 
 
-def _sentences(given: Any, wanted: Any) -> str:
+def describe_differences(given: Any, wanted: Any) -> str:
+    """Every field that differs, as errors name them."""
     return "; ".join(
-        f"{name} is {_show(one)}, wanted {_show(two)}" for name, one, two in _differences(given, wanted)
+        f"{name} is {_show(one)}, wanted {_show(two)}" for name, one, two in differences(given, wanted)
     )
 
 
@@ -200,7 +202,7 @@ def _show(value: Any) -> str:
 
 def _unbridgeable(given: FeatureSpec, wanted: FeatureSpec) -> Iterator[str]:
     mels = given.kind == wanted.kind == "mel"
-    for name, one, two in _differences(given, wanted):
+    for name, one, two in differences(given, wanted):
         if not mels or name not in _BRIDGEABLE:
             yield f"{name} is {_show(one)}, wanted {_show(two)}"
     linear = (given.log == "none") != (wanted.log == "none")

@@ -41,3 +41,7 @@ class OutputError(TimbrelError):
 
 class EngineError(TimbrelError):
     """Work cannot be spread over workers: nobody is there, or nobody can begin."""
+
+
+class DownloadError(TimbrelError):
+    """A published model cannot be fetched, or is not what its publisher states."""

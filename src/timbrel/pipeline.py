@@ -13,88 +13,40 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from timbrel import __version__, registry
+from timbrel import __version__, recordings, registry
 from timbrel import checkpoint as checkpoints
 from timbrel.analysis import Analysis, analyse
 from timbrel.audio import condition, io
-from timbrel.audio.io import AudioWriter, Waveform
-from timbrel.audio.resample import resample
+from timbrel.audio.io import AudioWriter
 from timbrel.audio.windows import overlapping
-from timbrel.errors import AudioError, CheckpointError, ContractError
-from timbrel.methods import Method, build_method
+from timbrel.errors import CheckpointError, ConfigError, ContractError
+from timbrel.methods import Heard, Method, build_method
+from timbrel.recordings import Recording
+from timbrel.references import doubts, gather
 from timbrel.registry import DEFAULT_MODEL
+from timbrel.results import Conversion, Report, Summary, Timings
+from timbrel.steering import PLAIN, Steering, check_weight
 from timbrel.voice import Voice
 
-Recording = str | Path | Waveform
 Progress = Callable[[float, float], None]
 
 #: Hz, of the first pass over a source.
 ANALYSIS_RATE = 16000
-#: Of all references of a voice together: a decoder that attends to them needs memory for each second.
-MAX_REFERENCE_SECONDS = 180.0
 #: Of a conversion and its source, from the start: what a report compares.
 REPORT_SECONDS = 60.0
+#: Of a source, from its first voiced sound: what its own voice is known by where some of it is to stay.
+OWN_SECONDS = 60.0
 #: Seconds of output that one window gives.
 WINDOW_SECONDS = 16.0
-
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """Seconds spent: reading the source the first time, converting, and both."""
-
-    analysis: float
-    conversion: float
-
-    @property
-    def total(self) -> float:
-        return self.analysis + self.conversion
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """One conversion in numbers: seconds of audio, RMS level, seconds it took, and their quotient."""
-
-    seconds: float
-    level_dbfs: float
-    elapsed: float
-
-    @property
-    def real_time_factor(self) -> float:
-        """Seconds of computing for a second of audio; below 1 is faster than real time."""
-        return self.elapsed / self.seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A conversion judged by the model's own speaker encoder; similarities are cosines."""
-
-    similarity_to_target: float
-    similarity_to_source: float
-    seconds: float
-    level_dbfs: float
-    real_time_factor: float
-
-
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """Converted speech: `waveform` (T,) at `sample_rate` Hz."""
-
-    waveform: Tensor
-    sample_rate: int
-    timings: Timings
-    summary: Summary
-    metadata: Mapping[str, str]
-
-    def save(self, path: str | Path, *, force: bool = False) -> None:
-        """Writes the audio, marked as synthetic; see `audio.io.write` for what is refused."""
-        io.write(path, Waveform(self.waveform, self.sample_rate), force=force, metadata=self.metadata)
+#: In a blend.
+MOST_VOICES = 8
 
 
 class VoiceConverter:
@@ -122,7 +74,7 @@ class VoiceConverter:
         """
         started = time.perf_counter()
         checkpoint = checkpoints.read(registry.find(model))
-        method = build_method(checkpoint, _device(device), allow_lossy)
+        method = build_method(checkpoint, find_device(device), allow_lossy)
         return cls(checkpoint.name, method, time.perf_counter() - started)
 
     @property
@@ -130,59 +82,74 @@ class VoiceConverter:
         """Of what comes out, Hz."""
         return self._method.sample_rate
 
-    def enrol(self, *references: Recording) -> Voice:
+    def enrol(self, *references: Recording, denoise: bool = False) -> Voice:
         """Learns a voice from one recording of it or several.
+
+        Args:
+            denoise: take noise out of the recordings first; see `audio.denoise`.
 
         Raises:
             AudioError: a reference cannot be read or holds no speech.
+            ConfigError: noise cannot be taken out, since the extra "denoise" is not installed.
         """
-        if not references:
-            raise AudioError("Give at least one recording of the voice.")
-        waveforms, names, warnings, seconds = [], [], [], 0.0
-        room = MAX_REFERENCE_SECONDS
-        for reference in references:
-            name, duration = _name(reference), _duration(reference)
-            if duration > room:
-                warnings.append(_too_long(name, duration, room))
-            if room < condition.FEW_SPEECH_SECONDS:
-                continue
-            waveform = _opening(reference, self._method.input_rate, room)
-            room -= waveform.duration
-            found = condition.assess(waveform)
-            condition.require_speech(found, name)
-            warnings += [f"{name}: {warning}" for warning in condition.warnings(found)]
-            seconds += found.speech_seconds
-            waveforms.append(waveform)
-            names.append(name)
+        method = self._method
+        found = gather(references, method.input_rate, method.reference_seconds, denoise=denoise)
         with torch.inference_mode():
-            heard = self._method.hear([waveform.samples for waveform in waveforms])
-        return Voice(
-            model=self.name,
-            encoder=self._method.fingerprint,
-            embeddings=heard.embeddings,
-            frames=heard.frames,
-            log_f0_mean=heard.log_f0_mean,
-            log_f0_std=heard.log_f0_std,
-            seconds=seconds,
-            sources=tuple(names),
-            warnings=tuple(warnings),
+            heard = method.hear(found.samples)
+            doubted = doubts(found, method.embed) if method.tells_voices_apart else ()
+        return self._voice(heard, found.seconds, found.names, (*found.warnings, *doubted))
+
+    def blend(self, *parts: tuple[Voice, float]) -> Voice:
+        """One voice between several; their weights are scaled to a sum of 1.
+
+        Raises:
+            ConfigError: there are none or more than `MOST_VOICES`, or a weight is not a positive number.
+            ContractError: a voice was made by another model.
+        """
+        if not 1 <= len(parts) <= MOST_VOICES:
+            raise ConfigError(f"A blend has {len(parts)} voices: give 1 to {MOST_VOICES}.")
+        for voice, weight in parts:
+            self._require_own(voice)
+            check_weight(weight)
+        voices = [voice for voice, _ in parts]
+        total = sum(weight for _, weight in parts)
+        weights = [weight / total for _, weight in parts]
+        shares = list(zip(voices, weights, strict=True))
+        with torch.inference_mode():
+            heard = self._method.blend(voices, weights)
+        return self._voice(
+            heard,
+            sum(voice.seconds for voice in voices),
+            tuple(f"{name} ({weight:.0%})" for voice, weight in shares for name in voice.sources),
+            tuple(warning for voice in voices for warning in voice.warnings),
         )
 
     def convert(
-        self, source: Recording, voice: Voice, *, seed: int = 0, progress: Progress | None = None
+        self,
+        source: Recording,
+        voice: Voice,
+        *,
+        steering: Steering = PLAIN,
+        seed: int = 0,
+        progress: Progress | None = None,
     ) -> Conversion:
         """The source's words in `voice`, in memory.
 
-        `progress` is called with the seconds done and the seconds in all.
+        Args:
+            steering: the pitch, and how much of the source's own voice stays.
+            seed: the same recordings, model, steering and seed give the same samples.
+            progress: called with the seconds done and the seconds in all.
 
         Raises:
             AudioError: the source cannot be read.
+            ConfigError: the model cannot be steered so.
             ContractError: the voice was made by another model.
         """
-        job = self._job(source, voice, seed)
+        job = self._job(source, voice, steering, seed)
         pieces = list(job.run(progress))
         waveform = torch.from_numpy(np.concatenate(pieces))
-        return Conversion(waveform, self.sample_rate, job.timings(), job.summary(), self._metadata())
+        metadata = self._metadata(steering)
+        return Conversion(waveform, self.sample_rate, job.timings(), job.summary(), metadata)
 
     def convert_file(
         self,
@@ -190,6 +157,7 @@ class VoiceConverter:
         voice: Voice,
         output: str | Path,
         *,
+        steering: Steering = PLAIN,
         seed: int = 0,
         force: bool = False,
         progress: Progress | None = None,
@@ -197,12 +165,13 @@ class VoiceConverter:
         """The source's words in `voice`, written as they come; the memory used does not grow with length.
 
         Raises:
-            AudioError, ContractError: as `convert`.
+            AudioError, ConfigError, ContractError: as `convert`.
             OutputError: the output exists and `force` is not set, or it cannot be written.
         """
         io.check_output(output, force)
-        job = self._job(source, voice, seed)
-        with AudioWriter(output, self.sample_rate, force=force, metadata=self._metadata()) as writer:
+        job = self._job(source, voice, steering, seed)
+        metadata = self._metadata(steering)
+        with AudioWriter(output, self.sample_rate, force=force, metadata=metadata) as writer:
             for piece in job.run(progress):
                 writer.write(piece)
         return job.summary()
@@ -223,8 +192,8 @@ class VoiceConverter:
             )
         with torch.inference_mode():
             made, original = (
-                self._method.embed(_opening(recording, self._method.input_rate, REPORT_SECONDS).samples)
-                for recording in (converted, source)
+                self._method.embed(recordings.opening(one, self._method.input_rate, REPORT_SECONDS).samples)
+                for one in (converted, source)
             )
         return Report(
             similarity_to_target=float(torch.cosine_similarity(made, target, dim=0)),
@@ -234,23 +203,52 @@ class VoiceConverter:
             real_time_factor=summary.real_time_factor,
         )
 
-    def _job(self, source: Recording, voice: Voice, seed: int) -> _Job:
+    def _job(self, source: Recording, voice: Voice, steering: Steering, seed: int) -> _Job:
+        self._require_own(voice)
+        if steering.f0 != PLAIN.f0 and not self._method.moves_pitch:
+            raise ConfigError(
+                f'f0 is "{steering.f0}", but "{self.name}" finds the pitch itself: '
+                "leave f0 at target, or choose another model."
+            )
+        return _Job(self._method, source, voice, steering, seed)
+
+    def _require_own(self, voice: Voice) -> None:
+        """Raises ContractError if another model made the voice."""
         if voice.encoder != self._method.fingerprint:
             raise ContractError(
                 f'The voice was enrolled with the model "{voice.model}" ({voice.encoder}) and does not fit '
                 f'"{self.name}" ({self._method.fingerprint}): enrol it again with this model.'
             )
-        return _Job(self._method, source, voice, seed)
 
-    def _metadata(self) -> Mapping[str, str]:
-        return io.synthetic_metadata(self.name, __version__)
+    def _voice(
+        self, heard: Heard, seconds: float, sources: tuple[str, ...], warnings: tuple[str, ...]
+    ) -> Voice:
+        return Voice(
+            model=self.name,
+            encoder=self._method.fingerprint,
+            embeddings=heard.embeddings,
+            frames=heard.frames,
+            log_f0_mean=heard.log_f0_mean,
+            log_f0_std=heard.log_f0_std,
+            seconds=seconds,
+            sources=sources,
+            warnings=warnings,
+        )
+
+    def _metadata(self, steering: Steering) -> Mapping[str, str]:
+        metadata = io.synthetic_metadata(self.name, __version__)
+        steered = steering.describe()
+        return metadata | {"comment": f"{metadata['comment']}, {steered}"} if steered else metadata
 
 
 class _Job:
     """One conversion: its two passes, its clock and its level meter."""
 
-    def __init__(self, method: Method, source: Recording, voice: Voice, seed: int) -> None:
-        self._method, self._source, self._voice, self._seed = method, source, voice, seed
+    def __init__(
+        self, method: Method, source: Recording, voice: Voice, steering: Steering, seed: int
+    ) -> None:
+        self._method, self._source, self._voice = method, source, voice
+        self._steering, self._seed = steering, seed
         self._energy = 0.0
         self._samples = 0
         self._analysis_seconds = self._seconds = 0.0
@@ -278,14 +276,13 @@ class _Job:
         return Summary(self._samples / self._method.sample_rate, float(level), self._seconds)
 
     def _blocks(self, rate: int) -> Iterable[np.ndarray]:
-        if isinstance(self._source, Waveform):
-            return [_whole(self._source, rate).samples.numpy()]
-        return _Blocks(self._source, rate)
+        return recordings.blocks(self._source, rate)
 
     def _pieces(self, analysis: Analysis) -> Iterator[np.ndarray]:
         method = self._method
         with torch.inference_mode():
-            speak = method.prepare(analysis, self._voice, self._seed, self._blocks(method.input_rate))
+            voice = self._steered(analysis)
+            speak = method.prepare(analysis, voice, self._seed, self._blocks(method.input_rate))
         size = round(WINDOW_SECONDS * method.input_rate / method.hop) * method.hop
         context = method.context * method.hop
         for window, samples in overlapping(self._blocks(method.input_rate), size, context):
@@ -294,20 +291,42 @@ class _Job:
                 piece = speak(window, torch.from_numpy(samples)).numpy()
             yield piece
 
+    def _steered(self, analysis: Analysis) -> Voice:
+        """The voice that is asked for: at its pitch, with as much of the source's own in it as is to stay."""
+        voice, strength = self._voice, self._steering.strength
+        if strength < 1.0:
+            own = _of_heard(voice, self._method.hear([self._own(analysis)]))
+            own = replace(own, log_f0_mean=analysis.log_f0_mean)
+            voice = _of_heard(voice, self._method.blend([own, voice], [1.0 - strength, strength]))
+        return self._steering.at_pitch(voice, analysis)
 
-@dataclass(frozen=True, slots=True)
-class _Blocks:
-    """A file in blocks at `rate` Hz, from the start at each iteration."""
+    def _own(self, analysis: Analysis) -> Tensor:
+        """The first `OWN_SECONDS` of the source from where somebody speaks, (L,)."""
+        rate = self._method.input_rate
+        last = max(0.0, analysis.samples / ANALYSIS_RATE - condition.FEW_SPEECH_SECONDS)
+        skip = round(min(analysis.first_voiced_seconds, last) * rate)
+        heard = np.zeros(0, dtype=np.float32)
+        for block in self._blocks(rate):
+            heard = np.concatenate([heard, block[skip:]])[: round(OWN_SECONDS * rate)]
+            skip = max(0, skip - len(block))
+            if len(heard) == round(OWN_SECONDS * rate):
+                break
+        return torch.from_numpy(heard)
 
-    path: str | Path
-    rate: int
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return io.stream(self.path, self.rate)
+def _of_heard(voice: Voice, heard: Heard) -> Voice:
+    """A voice of the same model that is known by what was heard."""
+    return replace(
+        voice,
+        embeddings=heard.embeddings,
+        frames=heard.frames,
+        log_f0_mean=heard.log_f0_mean,
+        log_f0_std=heard.log_f0_std,
+    )
 
 
-def _device(name: str) -> torch.device:
-    """Raises CheckpointError if the machine has no such device."""
+def find_device(name: str) -> torch.device:
+    """A device by name, "auto" for the best there is; raises CheckpointError if the machine lacks it."""
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device("cuda" if available["cuda"] else "cpu")
@@ -317,39 +336,3 @@ def _device(name: str) -> torch.device:
             f"{', '.join(device for device, there in available.items() if there)}."
         )
     return torch.device(name)
-
-
-def _whole(waveform: Waveform, sample_rate: int) -> Waveform:
-    """A waveform that someone gave, checked, at `sample_rate`."""
-    samples = waveform.samples.detach().cpu().float()
-    if samples.ndim != 1:
-        raise AudioError(f"The waveform has the shape {tuple(samples.shape)}: give one channel, (samples,).")
-    io.check_waveform(waveform)
-    resampled = resample(samples.numpy(), waveform.sample_rate, sample_rate)
-    return Waveform(torch.from_numpy(resampled), sample_rate)
-
-
-def _opening(recording: Recording, sample_rate: int, seconds: float) -> Waveform:
-    """The first `seconds` of a recording, or all of a shorter one, mono, at `sample_rate`."""
-    if isinstance(recording, Waveform):
-        samples = _whole(recording, sample_rate).samples[: int(seconds * sample_rate)]
-    else:
-        samples = torch.from_numpy(next(io.stream(recording, sample_rate, seconds)))
-    return Waveform(samples, sample_rate)
-
-
-def _duration(recording: Recording) -> float:
-    return recording.duration if isinstance(recording, Waveform) else io.probe(recording).duration
-
-
-def _too_long(name: str, duration: float, room: float) -> str:
-    some = room >= condition.FEW_SPEECH_SECONDS
-    heard = f"the first {room:.0f} s of it are heard" if some else "it is not heard"
-    return (
-        f"{name}: It lasts {duration:.0f} s; of all references together {MAX_REFERENCE_SECONDS:.0f} s "
-        f"are used, so {heard}."
-    )
-
-
-def _name(recording: Recording) -> str:
-    return "a waveform" if isinstance(recording, Waveform) else Path(recording).name

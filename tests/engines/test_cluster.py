@@ -17,10 +17,11 @@ from safetensors import safe_open
 from tests.engines import labour
 
 from timbrel import VoiceConverter
-from timbrel.batch import LEDGER, convert_rows, read_pairs
+from timbrel.batch import convert_rows, read_pairs
 from timbrel.cli.app import app
 from timbrel.engines.cluster import connect
 from timbrel.errors import ConfigError, EngineError
+from timbrel.ledger import LEDGER
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +11,7 @@ import typer
 
 from timbrel.cli.engines import AddressOption, EngineName, EngineOption, WorkersOption, open_engine
 from timbrel.cli.shared import (
+    DenoiseOption,
     Device,
     DeviceOption,
     ForceOption,
@@ -25,17 +26,27 @@ from timbrel.errors import ConfigError, OutputError
 from timbrel.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from timbrel.batch import Outcome, Row
+    from timbrel.batch import Order, Outcome, Row
     from timbrel.engines import Engine
+    from timbrel.steering import Steering
+    from timbrel.targets import Target
 
 
 @dataclass(frozen=True, slots=True)
 class _Settings:
     model: str
     device: Device
+    steering: Steering
+    denoise: bool
     seed: int
     force: bool
     report: bool
+
+    def order(self) -> Order:
+        """What a batch is asked for."""
+        from timbrel.batch import Order
+
+        return Order(self.steering, self.denoise, self.seed)
 
 
 def register(app: typer.Typer) -> None:
@@ -46,8 +57,14 @@ def register(app: typer.Typer) -> None:
 def convert(
     source: Annotated[Path | None, typer.Argument(help="Recording whose words are kept.")] = None,
     target: Annotated[
-        list[Path] | None,
-        typer.Option("--target", "-t", help="Recording of the wanted voice, or a .voice file; repeatable."),
+        list[str] | None,
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="FILE[:WEIGHT]",
+            help="Recording of the wanted voice, or a .voice file. Repeated, several recordings of one "
+            "voice; with weights (a.wav:0.7), a blend of several voices.",
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -57,18 +74,34 @@ def convert(
     ] = None,
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = Device.AUTO,
+    f0: Annotated[
+        str,
+        typer.Option(
+            "--f0",
+            metavar="keep|target|SEMITONES",
+            help="Pitch: the source's own, moved to the target's mean, or the source's shifted.",
+        ),
+    ] = "target",
+    strength: Annotated[
+        float, typer.Option(help="How far from the source's own voice (0) to the target's (1).")
+    ] = 1.0,
+    denoise: DenoiseOption = False,
     seed: Annotated[int, typer.Option(help="Same input, model and seed: same samples.")] = 0,
     force: ForceOption = False,
     report: Annotated[bool, typer.Option("--report", help="Print similarity, level and speed.")] = False,
     batch: Annotated[
-        Path | None, typer.Option(help="CSV with the columns source, target and, if wanted, output.")
+        Path | None,
+        typer.Option(help="CSV with columns source, target and, if wanted, output, f0, strength."),
     ] = None,
     workers: WorkersOption = None,
     engine: EngineOption = EngineName.LOCAL,
     address: AddressOption = None,
 ) -> None:
     """Say SOURCE in the voice of --target."""
-    settings = _Settings(model, device, seed, force, report)
+    from timbrel.steering import Steering, parse_pitch
+
+    steering = Steering(parse_pitch(f0), strength)
+    settings = _Settings(model, device, steering, denoise, seed, force, report)
     if batch is not None:
         if source is not None or target or output is None:
             raise ConfigError("--batch takes sources and targets from its table and needs a folder: -o DIR.")
@@ -82,31 +115,41 @@ def convert(
     elif source is None or not target:
         raise ConfigError("Give a SOURCE and at least one --target, or a table with --batch.")
     else:
-        _convert_one(source, target, _output_path(source, target[0], output), settings)
+        from timbrel.targets import parse_targets
+
+        targets = parse_targets(target)
+        _convert_one(source, targets, _output_path(source, targets, output), settings)
 
 
-def _output_path(source: Path, target: Path, output: Path | None) -> Path:
-    name = f"{source.stem}-as-{target.stem}.wav"
+def _output_path(source: Path, targets: Sequence[Target], output: Path | None) -> Path:
+    blended = targets if targets[0].weight is not None else targets[:1]
+    name = f"{source.stem}-as-{'+'.join(target.path.stem for target in blended)}.wav"
     if output is None:
         return Path(name)
     return output / name if output.is_dir() else output
 
 
-def _convert_one(source: Path, targets: list[Path], output: Path, settings: _Settings) -> None:
+def _convert_one(source: Path, targets: Sequence[Target], output: Path, settings: _Settings) -> None:
     from timbrel.audio.io import check_output, probe
-    from timbrel.batch import target_voice
+    from timbrel.targets import target_voice
 
     # What can be refused is refused before the model is loaded.
-    if output.resolve() in {path.resolve() for path in (source, *targets)}:
+    if output.resolve() in {path.resolve() for path in (source, *(target.path for target in targets))}:
         raise OutputError(f"{output} is also an input: choose another name.")
     check_output(output, settings.force)
     probe(source)
     converter = load_converter(settings.model, settings.device)
-    voice = target_voice(converter, targets)
+    voice = target_voice(converter, targets, denoise=settings.denoise)
     warn(voice.warnings)
     with progress_line(source.name) as progress:
         summary = converter.convert_file(
-            source, voice, output, seed=settings.seed, force=settings.force, progress=progress
+            source,
+            voice,
+            output,
+            steering=settings.steering,
+            seed=settings.seed,
+            force=settings.force,
+            progress=progress,
         )
     typer.echo(f"{output}: {summary.seconds:.2f} s, converted in {summary.elapsed:.2f} s")
     if settings.report:
@@ -137,12 +180,19 @@ def _outcomes(
 ) -> Iterator[Outcome]:
     from timbrel.batch import convert_rows, spread_rows
 
-    model, device, seed, force = settings.model, settings.device, settings.seed, settings.force
+    order = settings.order()
     if engine is None:
-        converter = load_converter(model, device)
-        return convert_rows(rows, converter, folder, seed=seed, force=force, progress=progress)
+        converter = load_converter(settings.model, settings.device)
+        return convert_rows(rows, converter, folder, order, force=settings.force, progress=progress)
     return spread_rows(
-        rows, engine, model, folder, device=device.value, seed=seed, force=force, progress=progress
+        rows,
+        engine,
+        settings.model,
+        folder,
+        order,
+        device=settings.device.value,
+        force=settings.force,
+        progress=progress,
     )
 
 

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from timbrel.cli.shared import Device, DeviceOption, ForceOption, ModelOption, load_converter, warn
+from timbrel.cli.shared import (
+    DenoiseOption,
+    Device,
+    DeviceOption,
+    ForceOption,
+    ModelOption,
+    load_converter,
+    warn,
+)
 from timbrel.errors import OutputError
 from timbrel.registry import DEFAULT_MODEL
 
@@ -18,16 +26,26 @@ def register(app: typer.Typer) -> None:
 
 
 def enrol(
-    references: Annotated[list[Path], typer.Argument(help="Recordings of one person.", metavar="REF...")],
+    references: Annotated[
+        list[str],
+        typer.Argument(
+            help="Recordings of one person; with weights (a.wav:0.7), voices to blend.",
+            metavar="REF[:WEIGHT]...",
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write, VOICE.voice.")],
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = Device.AUTO,
+    denoise: DenoiseOption = False,
     force: ForceOption = False,
 ) -> None:
-    """Save the voice of one or more recordings of one person."""
+    """Save the voice of one or more recordings of one person, or a blend of voices."""
+    from timbrel.targets import parse_targets, target_voice
+
+    targets = parse_targets(references)
     _check_output(output, force)
     converter = load_converter(model, device)
-    voice = converter.enrol(*references)
+    voice = target_voice(converter, targets, denoise=denoise)
     warn(voice.warnings)
     voice.save(output, force=force)
     typer.echo(f"{output}: {voice.seconds:.1f} s of speech from {len(voice.sources)} recording(s)")

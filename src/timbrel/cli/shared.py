@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from timbrel.pipeline import Report, VoiceConverter
+    from timbrel.pipeline import VoiceConverter
+    from timbrel.results import Report
 
 
 class Device(StrEnum):
@@ -24,6 +25,14 @@ class Device(StrEnum):
 
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="Name of a model or its folder.")]
 DeviceOption = Annotated[Device, typer.Option(help="Where the networks run.")]
+DenoiseOption = Annotated[
+    bool,
+    typer.Option(
+        "--denoise",
+        help="Take noise out of the recordings of the voice first. Brings the voice closer where they are "
+        "noisy (10 dB and less), takes it farther away where they are clean. Needs timbrel[denoise].",
+    ),
+]
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace an output that exists.")]
 
 Progress = Callable[[float, float], None]

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from timbrel.likeness import cosine_of_groups, divide, unit
+
 #: Never are speakers less alike than this suspected to be one.
 LEAST_TWIN = 0.95
 #: Nor is a speaker whose two kinds of clips are more alike than this suspected to be two.
@@ -80,13 +82,13 @@ def compare(vectors: Mapping[str, np.ndarray], ids: Mapping[str, list[str]]) -> 
         ids: of the same clips.
     """
     names = sorted(vectors)
-    means = {name: _unit(vectors[name].mean(axis=0)) for name in names}
+    means = {name: unit(vectors[name].mean(axis=0)) for name in names}
     several = [name for name in names if len(vectors[name]) >= _HALVES]
-    halves = [_cosine_of_groups(vectors[name], np.arange(len(vectors[name])) % 2 == 0) for name in several]
+    halves = [cosine_of_groups(vectors[name], np.arange(len(vectors[name])) % 2 == 0) for name in several]
     enough = len(halves) >= 5
     twin = max(LEAST_TWIN, float(np.quantile(halves, _MISSED))) if enough else LEAST_TWIN
     pairs = _pairs(names, means, twin)
-    splits = {name: _most_split(vectors[name]) for name in several}
+    splits = {name: cosine_of_groups(vectors[name], divide(vectors[name])) for name in several}
     usual = float(np.median(list(splits.values()))) if splits else 1.0
     split = min(MOST_SPLIT, usual - _BELOW_MEDIAN)
     return Voices(
@@ -113,19 +115,6 @@ def _pairs(names: list[str], means: Mapping[str, np.ndarray], threshold: float) 
     return [Pair((names[rows[i]], names[columns[i]]), float(values[i])) for i in order[:count]]
 
 
-def _most_split(own: np.ndarray) -> float:
-    """Cosine of the two groups on either side of the mean, along the direction of most variance."""
-    centred = own - own.mean(axis=0)
-    places = np.linalg.svd(centred, full_matrices=False)[0][:, 0]
-    return _cosine_of_groups(own, places > 0)
-
-
-def _cosine_of_groups(own: np.ndarray, first: np.ndarray) -> float:
-    if first.all() or not first.any():
-        return 1.0
-    return float(_unit(own[first].mean(axis=0)) @ _unit(own[~first].mean(axis=0)))
-
-
 def _odd(name: str, own: np.ndarray, ids: list[str], means: Mapping[str, np.ndarray]) -> list[OddClip]:
     others = [other for other in means if other != name]
     if len(own) < 3 or not others:
@@ -139,7 +128,3 @@ def _odd(name: str, own: np.ndarray, ids: list[str], means: Mapping[str, np.ndar
         OddClip(ids[i], float(to_rest[i]), float(best[i]), others[nearest[i]])
         for i in np.flatnonzero(best > to_rest)
     ]
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9))

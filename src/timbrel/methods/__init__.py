@@ -6,6 +6,7 @@ compares the contracts at every joint, so parts that do not fit fail before any 
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,7 +20,23 @@ from timbrel.analysis import Analysis
 from timbrel.audio.windows import Window
 from timbrel.checkpoint import Checkpoint
 from timbrel.errors import CheckpointError
+from timbrel.methods.joints import Joint
 from timbrel.voice import Voice
+
+#: Which family of converter is used how.
+METHODS = {
+    "autovc": "timbrel.methods.bottleneck:BottleneckMethod",
+    "converter": "timbrel.methods.attending:AttendingMethod",
+    "knn": "timbrel.methods.matching:MatchingMethod",
+    "linear": "timbrel.methods.matching:MatchingMethod",
+    "vqvc": "timbrel.methods.quantised:QuantisedMethod",
+}
+
+#: What a composed pipeline's provenance calls the losses at its joints that its maker allowed.
+ALLOWED_LOSSES = "allowed_losses"
+
+#: Of references, for methods that attend to each second of them or average over all.
+REFERENCE_SECONDS = 180.0
 
 #: Takes a window, in samples, and the source's samples from its context_start to its context_stop;
 #: gives the converted samples of the window itself.
@@ -45,6 +62,11 @@ class Method(Protocol):
         context: frames on either side of a window that can change it.
         fingerprint: of the weights that a voice belongs to.
         speaker_fingerprint: of the speaker encoder.
+        reference_seconds: of all references of a voice together, the most that is of use.
+        joints: where its parts meet.
+        moves_pitch: whether the pitch of what it says follows `Voice.log_f0_mean`.
+        tells_voices_apart: whether its speaker encoder is of the kind that `references.doubts` is
+            measured with.
     """
 
     input_rate: int
@@ -53,6 +75,10 @@ class Method(Protocol):
     context: int
     fingerprint: str
     speaker_fingerprint: str
+    reference_seconds: float
+    joints: tuple[Joint, ...]
+    moves_pitch: bool
+    tells_voices_apart: bool
 
     def hear(self, references: Sequence[Tensor]) -> Heard:
         """Recordings (L,) of one voice at `input_rate`."""
@@ -60,6 +86,10 @@ class Method(Protocol):
 
     def embed(self, samples: Tensor) -> Tensor:
         """The speaker embedding (E,) of a recording (L,) at `input_rate`."""
+        ...
+
+    def blend(self, voices: Sequence[Voice], weights: Sequence[float]) -> Heard:
+        """One voice between several, as far from each as its weight says; weights sum to 1."""
         ...
 
     def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
@@ -73,28 +103,35 @@ class Method(Protocol):
 def build_method(checkpoint: Checkpoint, device: torch.device, allow_lossy: bool) -> Method:
     """The method of a pipeline checkpoint, or of a single model that needs no partner.
 
+    Losses that were allowed when the pipeline was composed need no second permission.
+
     Raises:
         CheckpointError: the checkpoint is no model that converts.
         ContractError: its parts do not fit.
     """
-    from timbrel.methods.attending import AttendingMethod
-    from timbrel.methods.bottleneck import BottleneckMethod
-    from timbrel.methods.quantised import QuantisedMethod
-
     parts = registry.parts(checkpoint)
     if checkpoint.family != registry.PIPELINE:
         parts["converter"] = checkpoint
-    family = parts["converter"].family if "converter" in parts else checkpoint.family
-    if family == "converter":
-        return AttendingMethod.of(parts, device)
-    if family == "autovc":
-        return BottleneckMethod.of(parts, device, allow_lossy)
-    if family == "vqvc":
-        return QuantisedMethod.of(parts, device, allow_lossy)
-    raise CheckpointError(
-        f'"{checkpoint.path}" holds a {checkpoint.family}, which converts nothing by itself: '
-        "name a pipeline or a converter."
-    )
+    allowed = allow_lossy or bool(checkpoint.provenance.get(ALLOWED_LOSSES))
+    return join_parts(parts, device, allowed)
+
+
+def join_parts(parts: dict[str, Checkpoint], device: torch.device, allow_lossy: bool) -> Method:
+    """The method of checkpoints by role, "converter" among them.
+
+    Raises:
+        CheckpointError: there is no converter, or a part is missing or of the wrong kind.
+        ContractError: the parts do not fit.
+    """
+    converter = part(parts, "converter")
+    if converter.family not in METHODS:
+        raise CheckpointError(
+            f'"{converter.path}" holds a {converter.family}, which converts nothing by itself: '
+            "name a pipeline or a converter."
+        )
+    module, _, name = METHODS[converter.family].partition(":")
+    method: Method = getattr(importlib.import_module(module), name).of(parts, device, allow_lossy)
+    return method
 
 
 def part(parts: dict[str, Checkpoint], role: str) -> Checkpoint:

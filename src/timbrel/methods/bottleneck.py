@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,12 +20,13 @@ from timbrel.analysis import Analysis
 from timbrel.audio.mel import MelSpectrogram
 from timbrel.audio.windows import Window
 from timbrel.checkpoint import Checkpoint
-from timbrel.contract import compare_embedding
 from timbrel.errors import CheckpointError, ContractError
 from timbrel.level import follow_level, limit
-from timbrel.methods import Heard, Speak, part
+from timbrel.methods import REFERENCE_SECONDS, Heard, Speak, part
+from timbrel.methods.blending import blend_known
+from timbrel.methods.joints import joints, require, unclipped
 from timbrel.methods.listening import Listener
-from timbrel.methods.vocoding import bridge, vocoder_of
+from timbrel.methods.vocoding import vocoder_of
 from timbrel.models import Vocoder
 from timbrel.models.autovc import AutoVC
 from timbrel.voice import Voice
@@ -40,17 +40,21 @@ _VOCODER_SECONDS = 2.0
 class BottleneckMethod:
     """AutoVC, the speaker encoder whose vectors it was trained on, and a vocoder; see `methods.Method`."""
 
+    reference_seconds = REFERENCE_SECONDS
+    moves_pitch = False
+    tells_voices_apart = False
+
     def __init__(
         self, autovc: AutoVC, listener: Listener, vocoder: Vocoder, device: torch.device, allow_lossy: bool
     ) -> None:
         """Raises ContractError if the vectors are another encoder's, or mels do not fit."""
-        compare_embedding(listener.spec, autovc.config.embedding)
+        self.joints = joints({"converter": autovc, "speaker": listener.encoder, "vocoder": vocoder})
+        require(self.joints, allow_lossy)
         self.fingerprint = self.speaker_fingerprint = listener.spec.encoder
         self._autovc, self._listener, self._vocoder, self._device = autovc, listener, vocoder, device
-        spec, wanted = autovc.spec_out, vocoder.spec_in
-        # The network's mel is not bound to the clip of the mels it was trained on.
-        self._clip = spec.clip if wanted.clip == spec.clip else None
-        self._scale, self._offset = bridge(replace(spec, clip=self._clip), wanted, allow_lossy)
+        spec = autovc.spec_out
+        self._clip = unclipped(spec, vocoder.spec_in).clip
+        self._scale, self._offset = self.joints[-1].scale_and_offset(allow_lossy)
         self._front = MelSpectrogram(spec).to(device)
         self.input_rate = self.sample_rate = spec.sample_rate
         self.hop = spec.hop
@@ -79,6 +83,10 @@ class BottleneckMethod:
     def embed(self, samples: Tensor) -> Tensor:
         """See `methods.Method`."""
         return self._listener.embed(samples, self.input_rate)
+
+    def blend(self, voices: Sequence[Voice], weights: Sequence[float]) -> Heard:
+        """See `methods.Method`; a voice is its speaker vector."""
+        return blend_known(voices, weights)
 
     def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`; nothing is drawn at random, and pitch is the network's affair."""

@@ -22,12 +22,13 @@ class Listener:
     """A trained speaker encoder, which stays as it is.
 
     Attributes:
+        encoder: the network.
         spec: what its vectors are.
     """
 
     def __init__(self, encoder: SpeakerEncoder, device: torch.device) -> None:
         self.spec = encoder.spec_out
-        self._encoder, self._device = encoder, device
+        self.encoder, self._device = encoder, device
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, device: torch.device) -> Listener:
@@ -48,7 +49,7 @@ class Listener:
         """The vector (E,) of a recording (L,), float32 on the CPU."""
         # The same vector whatever precision surrounds it, so that a voice is one and the same.
         with torch.no_grad(), torch.autocast(self._device.type, enabled=False):
-            vectors = embed_audio(self._encoder, samples[None].to(self._device), sample_rate)
+            vectors = embed_audio(self.encoder, samples[None].to(self._device), sample_rate)
         return vectors[0].float().cpu()
 
     def mean(self, vectors: Sequence[Tensor]) -> Tensor:

@@ -6,7 +6,9 @@ windows of equal length with two seconds of context on either side keep the diff
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,12 +20,15 @@ from timbrel import registry
 from timbrel.analysis import Analysis
 from timbrel.audio.windows import Window
 from timbrel.checkpoint import Checkpoint
-from timbrel.contract import FeatureSpec, require_exact
 from timbrel.errors import CheckpointError, ContractError
 from timbrel.level import follow_level, limit
-from timbrel.methods import Heard, Speak, part
-from timbrel.methods.vocoding import bridge, vocoder_of
+from timbrel.methods import REFERENCE_SECONDS, Heard, Speak, part
+from timbrel.methods.blending import blend_known, sum_weighted
+from timbrel.methods.content import content_encoder
+from timbrel.methods.joints import joints, require
+from timbrel.methods.vocoding import vocoder_of
 from timbrel.models import ContentEncoder, Vocoder
+from timbrel.models.content import content_frames, context_of
 from timbrel.models.embedding import listen
 from timbrel.models.vqvc import VQVC
 from timbrel.voice import Voice
@@ -33,6 +38,10 @@ _CONTEXT_SECONDS = 2.0
 
 class QuantisedMethod:
     """VQVC, a content encoder if it reads learned features, and a vocoder; see `methods.Method`."""
+
+    reference_seconds = REFERENCE_SECONDS
+    moves_pitch = False
+    tells_voices_apart = False
 
     def __init__(
         self,
@@ -46,9 +55,9 @@ class QuantisedMethod:
         self.fingerprint = self.speaker_fingerprint = checkpoints.fingerprint(vqvc.state_dict())
         self._vqvc, self._content, self._vocoder, self._device = vqvc, content, vocoder, device
         self._heard = content.spec_in if content is not None else vqvc.spec_in
-        if content is not None:
-            require_exact(content.spec_out, vqvc.spec_in)
-        self._scale, self._offset = bridge(vqvc.spec_out, vocoder.spec_in, allow_lossy)
+        self.joints = joints({"content": content, "converter": vqvc, "vocoder": vocoder})
+        require(self.joints, allow_lossy)
+        self._scale, self._offset = self.joints[-1].scale_and_offset(allow_lossy)
         self.input_rate, self.sample_rate = self._heard.sample_rate, vqvc.spec_out.sample_rate
         if self.input_rate != self.sample_rate:
             raise ContractError(
@@ -56,7 +65,10 @@ class QuantisedMethod:
                 "train VQVC on features of audio at the mel's rate."
             )
         self.hop = vqvc.spec_out.hop
-        self.context = round(_CONTEXT_SECONDS * vqvc.spec_out.frame_rate)
+        seconds = _CONTEXT_SECONDS
+        if content is not None:
+            seconds = max(seconds, context_of(content) / content.spec_out.frame_rate)
+        self.context = math.ceil(seconds * vqvc.spec_out.frame_rate)
 
     @classmethod
     def of(cls, parts: dict[str, Checkpoint], device: torch.device, allow_lossy: bool) -> QuantisedMethod:
@@ -65,7 +77,7 @@ class QuantisedMethod:
         if not isinstance(vqvc, VQVC):
             raise CheckpointError(f'"{parts["converter"].path}" holds no VQVC.')
         learned = vqvc.spec_in.kind == "learned"
-        content = _content(part(parts, "content"), device) if learned else None
+        content = content_encoder(part(parts, "content"), device) if learned else None
         return cls(vqvc, content, vocoder_of(parts, vqvc.spec_out, device), device, allow_lossy)
 
     def hear(self, references: Sequence[Tensor]) -> Heard:
@@ -78,12 +90,18 @@ class QuantisedMethod:
         """See `methods.Method`; VQVC's own speaker vector, scaled to unit length."""
         return functional.normalize(self._speaker_vector(samples), dim=-1)
 
+    def blend(self, voices: Sequence[Voice], weights: Sequence[float]) -> Heard:
+        """See `methods.Method`; a voice is its speaker vector."""
+        vector = sum_weighted([voice.frames["speaker"] for voice in voices], weights)
+        return replace(blend_known(voices, weights), frames={"speaker": vector})
+
     def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`; nothing is drawn at random, and pitch is the network's affair."""
         vector = voice.frames["speaker"][None].to(self._device)
 
         def speak(window: Window, samples: Tensor) -> Tensor:
-            code = self._vqvc.encode(self._features(samples), 1 + len(samples) // self.hop)
+            features = self._features(samples, analysis.gain)
+            code = self._vqvc.encode(features, 1 + len(samples) // self.hop)
             mel = self._vqvc.decode(code.content, vector, code.frames)
             made = self._vocoder(mel * self._scale + self._offset)[0].cpu()
             made = functional.pad(made, (0, max(0, len(samples) - len(made))))[: len(samples)]
@@ -96,13 +114,9 @@ class QuantisedMethod:
         vector: Tensor = self._vqvc.encode(self._features(samples)).speaker[0]
         return vector.cpu()
 
-    def _features(self, samples: Tensor) -> Tensor:
-        heard = listen(self._heard, samples[None].to(self._device), self.input_rate)
-        return heard if self._content is None else torch.as_tensor(self._content(heard))
-
-
-def _content(checkpoint: Checkpoint, device: torch.device) -> ContentEncoder:
-    network = registry.build(checkpoint).to(device)
-    if not isinstance(network, ContentEncoder) or not isinstance(network.spec_out, FeatureSpec):
-        raise CheckpointError(f'"{checkpoint.path}" holds a {checkpoint.family}, which encodes no content.')
-    return network
+    def _features(self, samples: Tensor, gain: float | None = None) -> Tensor:
+        """What VQVC hears of samples (L,), (1, T, D); `gain` brings their recording to the standard level."""
+        if self._content is None:
+            return listen(self._heard, samples[None].to(self._device), self.input_rate)
+        frames = content_frames(self._content, samples, gain=gain, device=self._device)
+        return frames[None].to(self._device)

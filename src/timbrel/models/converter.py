@@ -64,7 +64,8 @@ class VoiceTokens:
 
     Attributes:
         tokens: (B, R, W), one for each reference frame.
-        mask: (B, R), true where a token counts.
+        mask: (B, R), true where a token counts; or, in numbers, what is added to the logarithm of its
+            share in the attention.
         summary: (B, W).
     """
 

@@ -1,0 +1,62 @@
+"""A recording as a caller may give it, a file or a waveform in memory: read, cut, measured, named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from timbrel.audio import io
+from timbrel.audio.io import Waveform
+from timbrel.audio.resample import resample
+from timbrel.errors import AudioError
+
+Recording = str | Path | Waveform
+
+
+def blocks(recording: Recording, sample_rate: int) -> Iterable[np.ndarray]:
+    """Its samples at `sample_rate`, from the start at each iteration."""
+    if isinstance(recording, Waveform):
+        return [whole(recording, sample_rate).samples.numpy()]
+    return _Blocks(recording, sample_rate)
+
+
+def whole(waveform: Waveform, sample_rate: int) -> Waveform:
+    """A waveform that someone gave, checked, at `sample_rate`."""
+    samples = waveform.samples.detach().cpu().float()
+    if samples.ndim != 1:
+        raise AudioError(f"The waveform has the shape {tuple(samples.shape)}: give one channel, (samples,).")
+    io.check_waveform(waveform)
+    resampled = resample(samples.numpy(), waveform.sample_rate, sample_rate)
+    return Waveform(torch.from_numpy(resampled), sample_rate)
+
+
+def opening(recording: Recording, sample_rate: int, seconds: float) -> Waveform:
+    """The first `seconds` of a recording, or all of a shorter one, mono, at `sample_rate`."""
+    if isinstance(recording, Waveform):
+        samples = whole(recording, sample_rate).samples[: int(seconds * sample_rate)]
+    else:
+        samples = torch.from_numpy(next(io.stream(recording, sample_rate, seconds)))
+    return Waveform(samples, sample_rate)
+
+
+def duration(recording: Recording) -> float:
+    """Seconds, without reading all of a file."""
+    return recording.duration if isinstance(recording, Waveform) else io.probe(recording).duration
+
+
+def name(recording: Recording) -> str:
+    """What messages call it."""
+    return "a waveform" if isinstance(recording, Waveform) else Path(recording).name
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    path: str | Path
+    rate: int
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return io.stream(self.path, self.rate)

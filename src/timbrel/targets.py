@@ -1,0 +1,89 @@
+"""Targets as they are written: recordings of one voice, a saved voice, or voices with weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from timbrel.errors import AudioError, ConfigError
+from timbrel.steering import check_weight
+from timbrel.voice import SUFFIX, Voice
+
+if TYPE_CHECKING:
+    from timbrel.pipeline import VoiceConverter
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A file, a recording or a saved voice, and its weight in a blend if it is part of one."""
+
+    path: Path
+    weight: float | None = None
+
+
+def parse_targets(texts: Sequence[str | Path]) -> tuple[Target, ...]:
+    """Targets from FILE or FILE:WEIGHT; a file whose whole name is such is meant by it.
+
+    Raises:
+        ConfigError: a weight is not a positive number, or not all of several targets have one.
+    """
+    targets = tuple(_parse(str(text)) for text in texts)
+    weighted = [target for target in targets if target.weight is not None]
+    for target in weighted:
+        try:
+            check_weight(target.weight or 0.0)
+        except ConfigError as error:
+            raise ConfigError(f"{target.path}: {error}") from error
+    if weighted and len(targets) == 1:
+        raise ConfigError(
+            f"{weighted[0].path} is the only target, so a weight says nothing: leave it away, or go part of "
+            "the way with --strength."
+        )
+    if weighted and len(weighted) < len(targets):
+        plain = next(target for target in targets if target.weight is None)
+        raise ConfigError(
+            f"{plain.path} has no weight and {weighted[0].path} has one: give all of them weights to blend "
+            "voices, or none if they are one voice."
+        )
+    return targets
+
+
+def target_voice(converter: VoiceConverter, targets: Sequence[Target], *, denoise: bool = False) -> Voice:
+    """The voice of a saved file, of recordings of one person heard together, or a blend by weights.
+
+    Raises:
+        AudioError: a recording cannot be used, or a saved voice is given together with something else and
+            without weights.
+        ConfigError: a saved voice is to be denoised.
+    """
+    if all(target.weight is not None for target in targets):
+        parts = [(_voice(converter, [target], denoise), target.weight or 0.0) for target in targets]
+        return converter.blend(*parts)
+    return _voice(converter, targets, denoise)
+
+
+def _parse(text: str) -> Target:
+    name, colon, number = text.rpartition(":")
+    if not colon or not name or Path(text).exists():
+        return Target(Path(text))
+    try:
+        return Target(Path(name), float(number))
+    except ValueError:
+        return Target(Path(text))
+
+
+def _voice(converter: VoiceConverter, targets: Sequence[Target], denoise: bool) -> Voice:
+    paths = [target.path for target in targets]
+    saved = [path for path in paths if path.suffix == SUFFIX]
+    if not saved:
+        return converter.enrol(*paths, denoise=denoise)
+    if len(paths) > 1:
+        raise AudioError(
+            "A saved voice cannot be joined with another target: give it alone, give each a weight "
+            f"({saved[0].name}:0.5), or enrol all recordings of the speaker together."
+        )
+    if denoise:
+        raise ConfigError(f"{saved[0]} is a voice that was heard before: denoise when it is enrolled.")
+    return Voice.load(saved[0])
