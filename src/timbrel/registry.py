@@ -39,10 +39,14 @@ FAMILIES = {
     "gru-embedder": "timbrel.models.gru_embedder:GRUEmbedder",
     "hifigan": "timbrel.models.hifigan:HiFiGAN",
     "istft": "timbrel.models.istft:ISTFT",
+    "knn": "timbrel.models.knn:KNN",
+    "linear": "timbrel.models.linear:Linear",
     "phonetic": "timbrel.models.phonetic:PhoneticEncoder",
     "speaker": "timbrel.models.speaker:ConvSpeakerEncoder",
     "vocgan": "timbrel.models.vocgan:VocGAN",
+    "vocos": "timbrel.models.vocos:Vocos",
     "vqvc": "timbrel.models.vqvc:VQVC",
+    "wavlm": "timbrel.models.wavlm:WavLM",
 }
 
 

@@ -25,6 +25,7 @@ class Ear:
     spec_in: FeatureSpec
     window: int | None = None
     unit: bool = False
+    least_dbfs: float | None = None
     heard: list[Tensor] = field(default_factory=list)
 
     @property
@@ -45,6 +46,19 @@ def test_a_waveform_encoder_hears_the_samples() -> None:
     ear, audio = Ear(WAVEFORM), noise(2, 700)
     embed_audio(ear, audio, 16000)
     assert torch.equal(ear.heard[0], audio[..., None])
+
+
+def test_soft_recordings_are_raised_to_the_level_an_encoder_asks_for() -> None:
+    ear, audio = (
+        Ear(WAVEFORM, least_dbfs=-30.0),
+        torch.stack([noise(700), 1e-3 * noise(700), torch.zeros(700)]),
+    )
+    embed_audio(ear, audio, 16000)
+    loud, soft, silent = ear.heard[0][..., 0]
+    assert torch.equal(loud, audio[0])
+    assert 20 * soft.square().mean().sqrt().log10() == pytest.approx(-30.0, abs=0.01)
+    torch.testing.assert_close(soft / soft[0], audio[1] / audio[1, 0])
+    assert torch.equal(silent, audio[2])
 
 
 def test_a_mel_encoder_hears_the_mel_of_its_contract() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
-from torch.nn import functional
+from tests.models import published
 
 from timbrel.audio.mel import PRESETS
 from timbrel.contract import FeatureSpec
@@ -44,6 +44,28 @@ def test_published_sizes(
     assert len(model.state_dict()) == entries
 
 
+def test_published_size_of_knn_vc() -> None:
+    spec = FeatureSpec(kind="learned", sample_rate=16000, hop=320, dim=1024, encoder="test")
+    config = HiFiGANConfig.knn_vc(spec)
+    assert (config.upsample_rates, config.upsample_kernels) == ((10, 8, 2, 2), (20, 16, 4, 4))
+    model = HiFiGAN(config)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 16_523_393
+    model.add_weight_norm()
+    assert sum(parameter.numel() for parameter in model.parameters()) == 16_533_506
+    assert len(model.state_dict()) == 236
+
+
+def test_a_projection_is_a_linear_layer_in_front() -> None:
+    torch.manual_seed(0)
+    config = replace(_tiny().config, projection=3)
+    model, behind = HiFiGAN(config), HiFiGAN(replace(config, spec_in=replace(TINY, dim=3), projection=0))
+    weights = model.state_dict()
+    weight, bias = weights.pop("lin_pre.weight"), weights.pop("lin_pre.bias")
+    behind.load_state_dict(weights)
+    features = torch.randn(2, 5, 6)
+    torch.testing.assert_close(model(features), behind(features @ weight.T + bias))
+
+
 def test_folded_names_and_shapes_are_the_official_ones() -> None:
     config = HiFiGANConfig.v1(SPEC)
     expected = {"conv_pre": (512, 80, 7), "conv_post": (1, 32, 7)}
@@ -62,45 +84,14 @@ def test_folded_names_and_shapes_are_the_official_ones() -> None:
     assert {name: tuple(state[f"{name}.weight"].shape) for name in expected} == expected
 
 
-def _published_forward(model: HiFiGAN, features: Tensor) -> Tensor:
-    """The forward pass as the paper and the official code describe it, from the state dict alone."""
-    state, config = model.state_dict(), model.config
-
-    def conv(name: str, x: Tensor, dilation: int = 1) -> Tensor:
-        weight = state[f"{name}.weight"]
-        side = (weight.shape[2] * dilation - dilation) // 2
-        return functional.conv1d(x, weight, state[f"{name}.bias"], padding=side, dilation=dilation)
-
-    x = conv("conv_pre", features.transpose(1, 2))
-    for i, (rate, kernel) in enumerate(zip(config.upsample_rates, config.upsample_kernels, strict=True)):
-        up = f"ups.{i}"
-        x = functional.conv_transpose1d(
-            functional.leaky_relu(x, 0.1),
-            state[f"{up}.weight"],
-            state[f"{up}.bias"],
-            rate,
-            (kernel - rate) // 2,
-        )
-        outputs = []
-        for j, dilations in enumerate(config.resblock_dilations):
-            y, block = x, f"resblocks.{i * len(config.resblock_kernels) + j}"
-            for n, dilation in enumerate(dilations):
-                z = functional.leaky_relu(y, 0.1)
-                if config.resblock == 1:
-                    z = functional.leaky_relu(conv(f"{block}.convs1.{n}", z, dilation), 0.1)
-                    y = y + conv(f"{block}.convs2.{n}", z)
-                else:
-                    y = y + conv(f"{block}.convs.{n}", z, dilation)
-            outputs.append(y)
-        x = sum(outputs) / len(outputs)  # type: ignore[assignment]
-    return torch.tanh(conv("conv_post", functional.leaky_relu(x, 0.01)))[:, 0]
-
-
 @pytest.mark.parametrize("resblock", [1, 2])
 def test_forward_is_the_published_one(resblock: int) -> None:
     model = _tiny(resblock)
-    features = torch.randn(2, 9, 6)
-    torch.testing.assert_close(model(features), _published_forward(model, features), atol=1e-6, rtol=1e-5)
+    config, features = model.config, torch.randn(2, 9, 6)
+    expected = published.hifigan(
+        model.state_dict(), features, config.upsample_rates, config.resblock_dilations
+    )
+    torch.testing.assert_close(model(features), expected, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("rates", "kernels"), [((4, 4), (8, 8)), ((4, 4), (9, 11)), ((2, 8), (3, 16))])
@@ -157,3 +148,9 @@ def test_a_hop_that_the_rates_do_not_give_is_refused() -> None:
         _tiny(rates=(4, 2))
     with pytest.raises(ConfigError, match="128, 256, 320 samples, not 16"):
         HiFiGANConfig.v1(TINY)
+
+
+@pytest.mark.parametrize("channels", [0, 2, 18])
+def test_channels_that_cannot_be_halved_are_refused(channels: int) -> None:
+    with pytest.raises(ConfigError, match="channels must be a multiple of 4"):
+        replace(_tiny().config, channels=channels)

@@ -178,3 +178,16 @@ def test_the_convgru_clips_and_needs_400_samples() -> None:
     assert model(waveform[:, :400]).shape == (1, 4)
     with pytest.raises(ValueError, match="at least 400 samples, got 399"):
         model(waveform[:, :399])
+
+
+def test_a_rectified_d_vector_keeps_the_positive_part_of_the_other() -> None:
+    torch.manual_seed(0)
+    config = DVectorConfig(width=8, embedding_dim=6)
+    plain = DVector(config)
+    rectified = DVector(replace(config, rectified=True, l2_normalised=True))
+    rectified.load_state_dict(plain.state_dict())
+    mel = torch.rand(3, 5, 80)
+    positive = plain(mel).clamp(min=0)
+    torch.testing.assert_close(rectified(mel), positive / positive.norm(dim=1, keepdim=True))
+    assert rectified.spec_out.l2_normalised
+    assert not plain.spec_out.l2_normalised

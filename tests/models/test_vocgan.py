@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tests.models import published
 from torch import Tensor
-from torch.nn import functional
 
 from timbrel.audio.mel import PRESETS
 from timbrel.contract import FeatureSpec
@@ -59,41 +59,9 @@ def test_folded_names_and_shapes_are_the_published_ones() -> None:
     assert {name: tuple(state[f"{name}.weight"].shape) for name in expected} == expected
 
 
-def published_forward(state: dict[str, Tensor], features: Tensor) -> list[Tensor]:
-    """The forward pass as published, from the weights alone: waveforms of five rates, coarsest first."""
-
-    def conv(name: str, x: Tensor, pad: int = 0, dilation: int = 1) -> Tensor:
-        padded = functional.pad(x, (pad, pad), "reflect")
-        return functional.conv1d(padded, state[f"{name}.weight"], state[f"{name}.bias"], dilation=dilation)
-
-    def up(name: str, x: Tensor, rate: int) -> Tensor:
-        weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
-        assert weight.shape[2] == 2 * rate
-        return functional.conv_transpose1d(x, weight, bias, rate, rate // 2)
-
-    def relu(x: Tensor) -> Tensor:
-        return torch.where(x > 0, x, 0.2 * x)
-
-    m = (features.transpose(1, 2) + 5) / 5
-    x = conv("start.1", m, 3)
-    waveforms = []
-    for n, rate in enumerate((4, 4, 2, 2, 2, 2), 1):
-        x = up(f"upsample_{n}.1", relu(x), rate)
-        if n >= 3:
-            x = x + up(f"skip_upsample_{n - 2}", m, 4 * 2**n)
-        for j in range(4):
-            stack = f"res_stack_{n}.{j}"
-            dilated = conv(f"{stack}.block.2", relu(x), 3**j, 3**j)
-            x = conv(f"{stack}.shortcut", x) + conv(f"{stack}.block.4", relu(dilated))
-        if n >= 2:
-            head = "out.2" if n == 6 else f"sub_out_{n - 1}.2"
-            waveforms.append(torch.tanh(conv(head, relu(x), 3))[:, 0])
-    return waveforms
-
-
 def test_forward_is_the_published_one_at_every_rate() -> None:
     model = small()
-    expected = published_forward(model.state_dict(), mel(9))
+    expected = published.vocgan(model.state_dict(), mel(9))
     made = model.resolutions(mel(9))
     assert [one.shape[1] for one in made] == [9 * 16, 9 * 32, 9 * 64, 9 * 128, 9 * 256]
     assert model.config.divisors == (16, 8, 4, 2, 1)
@@ -108,7 +76,7 @@ def test_short_input_is_silence_from_its_end_on() -> None:
     assert VocGAN(VocGANConfig(SPEC)).least_frames == model.least_frames == 7
     for frames in (1, 3, 6):
         silence = torch.full((2, 7 - frames, 80), -11.512925)
-        filled = published_forward(model.state_dict(), torch.cat([mel(frames), silence], 1))
+        filled = published.vocgan(model.state_dict(), torch.cat([mel(frames), silence], 1))
         torch.testing.assert_close(model(mel(frames)), filled[-1][:, : 256 * frames], atol=1e-6, rtol=1e-5)
         assert [one.shape[1] for one in model.resolutions(mel(frames))] == [
             frames * rate for rate in (16, 32, 64, 128, 256)
@@ -133,6 +101,21 @@ def test_other_hops(hop: int, rates: tuple[int, ...], divisors: tuple[int, ...])
     model = small(VocGANConfig(spec, rates, channels=64, residual_layers=2, side_outputs=True))
     assert model.config.divisors == divisors
     assert [one.shape for one in model.resolutions(mel(9))] == [(2, 9 * hop // d) for d in divisors]
+
+
+@pytest.mark.parametrize(
+    ("hop", "rates", "layers"), [(16, (4, 2, 2), 3), (12, (3, 2, 2), 1), (15, (5, 3), 2)]
+)
+def test_receptive_field_is_exact(hop: int, rates: tuple[int, ...], layers: int) -> None:
+    spec = FeatureSpec(kind="mel", sample_rate=16000, hop=hop, dim=4, n_fft=64, window=64, f_max=8000.0)
+    model = small(VocGANConfig(spec, rates, channels=16, residual_layers=layers)).double()
+    reach = model.receptive_field
+    middle = 2 * reach + 8
+    features = torch.randn(1, 2 * middle + 1, 4, dtype=torch.float64, requires_grad=True)
+    model(features)[0, middle * hop : (middle + 1) * hop].square().sum().backward()
+    assert features.grad is not None
+    distance = (features.grad[0].abs().sum(1).nonzero()[:, 0] - middle).abs()
+    assert distance.max().item() == reach
 
 
 def test_loud_and_silent_mels_stay_within_range() -> None:

@@ -147,3 +147,15 @@ def test_statistics_are_part_of_the_weights() -> None:
     model.fit_statistics(mel, mel)
     assert model.state_dict()["input_scale.mean"].mean().item() == pytest.approx(-5, abs=0.2)
     assert model.state_dict()["output_scale.deviation"].mean().item() == pytest.approx(2, abs=0.2)
+
+
+def test_a_linear_encoder_is_one_matrix_on_the_mean_of_a_step() -> None:
+    model = _small(LEARNED, encoder="linear", code_dim=8)
+    frames = _mel(1, 12, LEARNED.dim)
+    weight = model.encoder.state_dict()["project.weight"]
+    assert list(model.encoder.state_dict()) == ["project.weight"]
+    assert weight.shape == (8, 48)
+    expected = (frames[:, 0::2] + frames[:, 1::2]) / 2 @ weight.T
+    torch.testing.assert_close(model.encoder(frames), expected)
+    # 50 frames a second in, 62.5 out: eight seconds are 400 and 500.
+    assert _trained(LEARNED, encoder="linear")(_mel(1, 400, LEARNED.dim)).mel.shape == (1, 500, MEL.dim)

@@ -221,4 +221,13 @@ PRESETS: dict[str, FeatureSpec] = {
     "resemblyzer-16k": replace(_CENTRED_16K, hop=160, dim=40, n_fft=400, window=400, power=2, log="none"),
     "knn-vc": replace(_CENTRED_16K, hop=320, pad="same"),
     "timbrel-16k": replace(_CENTRED_16K, hop=128, n_fft=512, window=512),
+    "vocos-24k": replace(
+        _CENTRED_16K,
+        sample_rate=24000,
+        dim=100,
+        f_max=12000.0,
+        mel_scale="htk",
+        mel_norm="none",
+        floor=1e-7,
+    ),
 }

@@ -134,7 +134,7 @@ class AutoVC(nn.Module):
         super().__init__()
         self.config = config
         self.spec_in = self.spec_out = config.spec
-        self.floor = float(compress(torch.zeros(()), config.spec))
+        self.floor = float(compress(torch.zeros((), device="cpu"), config.spec))
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.postnet = Postnet(config.spec.dim, config.channels)

@@ -1,7 +1,8 @@
 """One vector per voice from audio, whatever a speaker encoder listens to.
 
 Encoders differ in what they are fed (`spec_in`: a mel of their own, or the waveform itself), in its
-sample rate, and in whether they hear a whole utterance or windows of a fixed length (`window`).
+sample rate, in whether they hear a whole utterance or windows of a fixed length (`window`), and in
+whether soft recordings are raised to a level first (`least_dbfs`).
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def embed_audio(encoder: SpeakerEncoder, audio: Tensor, sample_rate: int) -> Ten
         ContractError: the encoder's input cannot be made from audio.
         ValueError: the waveforms are not (B, L) with L > 0, or too short for the encoder.
     """
-    features = listen(encoder.spec_in, audio, sample_rate)
+    least = getattr(encoder, "least_dbfs", None)
+    raised = audio if least is None else _raised(audio, least)
+    features = listen(encoder.spec_in, raised, sample_rate)
     window = getattr(encoder, "window", None)
     if window is None or features.shape[1] <= window:
         return encoder(features)
@@ -69,6 +72,13 @@ def window_starts(frames: int, window: int) -> list[int]:
     """Where windows of `window` frames begin, half overlapping, the last one ending at `frames`."""
     last = max(0, frames - window)
     return [*range(0, last, max(1, window // _WINDOWS_OVERLAP)), last]
+
+
+def _raised(audio: Tensor, least_dbfs: float) -> Tensor:
+    """Waveforms (B, L), each with an RMS of at least that level; silence stays silence."""
+    level = audio.square().mean(dim=1, keepdim=True).sqrt()
+    gain = 10 ** (least_dbfs / 20) / level.clamp_min(1e-8)
+    return audio * gain.clamp(min=1.0, max=1e4)
 
 
 def _at_rate(audio: Tensor, given: int, wanted: int) -> Tensor:

@@ -2,7 +2,8 @@
 
 Frames run through a stack of LSTMs; the last frame, projected and brought to unit length, is the
 voice. The default sizes and the mel are those of the encoder published with AutoVC (Qian et al. 2019),
-which hears crops of 128 frames, 2 s, and averages them without further scaling.
+which hears crops of 128 frames, 2 s, and averages them without further scaling. Resemblyzer, the encoder
+of SV2TTS (Jia et al. 2018), is another: it hears linear power, keeps what is positive and scales means.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ class DVectorConfig:
         layers, width: of the LSTM.
         embedding_dim: E.
         window: frames of a crop in training, and of the windows that a longer utterance is heard in.
+        rectified: whether what is negative in a projected frame counts as zero.
+        l2_normalised: whether the mean over windows is brought to unit length, too.
+        least_dbfs: recordings whose RMS is below are raised to it first; None leaves the level alone.
     """
 
     spec_in: FeatureSpec = PRESETS["autovc-16k"]
@@ -32,6 +36,9 @@ class DVectorConfig:
     width: int = 768
     embedding_dim: int = 256
     window: int = 128
+    rectified: bool = False
+    l2_normalised: bool = False
+    least_dbfs: float | None = None
 
 
 class DVector(nn.Module):
@@ -43,12 +50,13 @@ class DVector(nn.Module):
     def __init__(self, config: DVectorConfig) -> None:
         super().__init__()
         self.config = config
-        self.spec_in, self.window = config.spec_in, config.window
+        self.spec_in, self.window, self.least_dbfs = config.spec_in, config.window, config.least_dbfs
         # A mean over windows is shorter than 1, and AutoVC takes it as it is.
-        self.spec_out = EmbeddingSpec("", config.embedding_dim, l2_normalised=False, input=config.spec_in)
+        self.spec_out = EmbeddingSpec("", config.embedding_dim, config.l2_normalised, config.spec_in)
         self.lstm = nn.LSTM(config.spec_in.dim, config.width, config.layers, batch_first=True)
         self.embedding = nn.Linear(config.width, config.embedding_dim)
 
     def forward(self, mel: Tensor) -> Tensor:
         frames, _ = self.lstm(mel)
-        return functional.normalize(self.embedding(frames[:, -1]).float(), dim=-1)
+        voice = self.embedding(frames[:, -1]).float()
+        return functional.normalize(voice.relu() if self.config.rectified else voice, dim=-1)

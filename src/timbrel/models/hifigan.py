@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -39,9 +39,11 @@ class HiFiGANConfig:
         channels: after the first convolution; halved by each upsampling.
         resblock: 1, pairs of a dilated and a plain convolution; 2, dilated ones only.
         resblock_kernels, resblock_dilations: one residual block per kernel.
+        projection: values to which a linear layer first brings each frame, 512 in kNN-VC; 0 for none.
 
     Raises:
-        ConfigError: if the rates do not give the hop, or lists that belong together differ in length.
+        ConfigError: if the rates do not give the hop, lists that belong together differ in length, or
+            the channels cannot be halved so often.
     """
 
     spec_in: FeatureSpec
@@ -51,6 +53,7 @@ class HiFiGANConfig:
     resblock: Literal[1, 2]
     resblock_kernels: tuple[int, ...]
     resblock_dilations: tuple[tuple[int, ...], ...]
+    projection: int = 0
 
     def __post_init__(self) -> None:
         if math.prod(self.upsample_rates) != self.spec_in.hop:
@@ -62,6 +65,11 @@ class HiFiGANConfig:
             raise ConfigError("upsample_kernels needs one kernel for each of upsample_rates.")
         if any(kernel < rate for rate, kernel in _stages(self)):
             raise ConfigError("Each of upsample_kernels must be at least as large as its rate.")
+        if self.channels < 1 or self.channels % 2 ** len(self.upsample_rates):
+            raise ConfigError(
+                f"channels must be a multiple of {2 ** len(self.upsample_rates)}, "
+                f"to be halved by each of {len(self.upsample_rates)} stages, not {self.channels}."
+            )
         if len(self.resblock_kernels) != len(self.resblock_dilations):
             raise ConfigError("resblock_dilations needs one group of dilations for each of resblock_kernels.")
 
@@ -83,6 +91,11 @@ class HiFiGANConfig:
         return cls(spec, rates, kernels, 256, 2, (3, 5, 7), ((1, 2), (2, 6), (3, 12)))
 
     @classmethod
+    def knn_vc(cls, spec: FeatureSpec) -> HiFiGANConfig:
+        """V1 behind a linear layer to 512 values, 16.5 million parameters (Baas et al. 2023); hop 320."""
+        return replace(cls.v1(spec), projection=512)
+
+    @classmethod
     def _type_1(cls, spec: FeatureSpec, channels: int) -> HiFiGANConfig:
         rates = _rates(_FOUR_STAGES, spec.hop)
         kernels = tuple(2 * rate for rate in rates)
@@ -102,8 +115,10 @@ class HiFiGAN(nn.Module):
         super().__init__()
         self.config = config
         self.spec_in = config.spec_in
+        given = config.projection or config.spec_in.dim
+        self.lin_pre = nn.Linear(config.spec_in.dim, given) if config.projection else None
         widths = [config.channels >> stage for stage in range(len(config.upsample_rates) + 1)]
-        self.conv_pre = nn.Conv1d(config.spec_in.dim, widths[0], 7, padding=3)
+        self.conv_pre = nn.Conv1d(given, widths[0], 7, padding=3)
         self.ups = nn.ModuleList()
         self.resblocks = nn.ModuleList()
         block = ResidualBlock1 if config.resblock == 1 else ResidualBlock2
@@ -115,7 +130,8 @@ class HiFiGAN(nn.Module):
         self.conv_post = nn.Conv1d(widths[-1], 1, 7, padding=3)
 
     def forward(self, features: Tensor) -> Tensor:
-        hidden = self.conv_pre(features.transpose(1, 2))
+        frames = features if self.lin_pre is None else self.lin_pre(features)
+        hidden = self.conv_pre(frames.transpose(1, 2))
         branches = len(self.config.resblock_kernels)
         for stage, rate in enumerate(self.config.upsample_rates):
             length = hidden.shape[2] * rate

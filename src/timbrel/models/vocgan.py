@@ -22,7 +22,7 @@ from torch.nn import functional
 from timbrel.audio.mel import compress
 from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
-from timbrel.models.layers import add_weight_norm, fold_weight_norm
+from timbrel.models.layers import Span, add_weight_norm, fold_weight_norm
 
 _SLOPE = 0.2
 #: The mel is shifted and scaled so as to be roughly within -1 and 1: (x + 5) / 5.
@@ -131,6 +131,23 @@ class VocGAN(nn.Module):
         """7 as published: padding can reflect only what there is, so shorter input is filled with silence."""
         widest: int = 3 ** (self.config.residual_layers - 1)
         return max(_EDGE, widest // self.config.upsample_rates[0]) + 1
+
+    @property
+    def receptive_field(self) -> int:
+        """Frames on either side of a frame that its samples depend on."""
+        span, skips, rate = (
+            Span(0, self.spec_in.hop - 1).before_convolution(2 * _EDGE + 1),
+            [0],
+            self.spec_in.hop,
+        )
+        for stage, factor in reversed(list(enumerate(self.config.upsample_rates, 1))):
+            for layer in range(self.config.residual_layers):
+                span = span.before_convolution(3, 3**layer)
+            if stage > _WITHOUT_SKIP:
+                skips.append(span.before_upsampling(2 * rate, rate, rate // 2 + rate % 2).reach)
+            span = span.before_upsampling(2 * factor, factor, factor // 2 + factor % 2)
+            rate //= factor
+        return max(*skips, span.before_convolution(2 * _EDGE + 1).reach)
 
     def add_weight_norm(self) -> None:
         """Reparametrises all convolutions for training."""

@@ -14,6 +14,7 @@ rate, resampled to the frame rate of the mel that comes out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,8 @@ class VQVCConfig:
         encoder_dilations, decoder_dilations: one residual convolution each.
         decay, patience: of the codebook, see `VectorQuantizer`.
         unit_length: bring codes (for the search), content and speaker to unit length.
+        encoder: "convolutional", or "linear": one matrix from the mean of a step's frames to C values, for
+            learned frames, whose network has done the rest; the encoder's channels then mean nothing.
     """
 
     spec_in: FeatureSpec
@@ -55,6 +58,7 @@ class VQVCConfig:
     decay: float = 0.99
     patience: int = 100
     unit_length: bool = False
+    encoder: Literal["convolutional", "linear"] = "convolutional"
 
     @classmethod
     def published(cls, spec: FeatureSpec) -> VQVCConfig:
@@ -124,7 +128,7 @@ class VQVC(nn.Module):
         self.spec_in, self.spec_out = config.spec_in, config.spec_out
         self.input_scale = Standardise(config.spec_in.dim)
         self.output_scale = Standardise(config.spec_out.dim)
-        self.encoder = Encoder(config)
+        self.encoder = LinearEncoder(config) if config.encoder == "linear" else Encoder(config)
         self.quantizer = VectorQuantizer(
             config.codes,
             config.code_dim,
@@ -195,6 +199,18 @@ class Encoder(nn.Module):
         hidden = self.blocks(self.contract(self.expand(hidden)))
         latent: Tensor = self.project(hidden)
         return latent.transpose(1, 2)
+
+
+class LinearEncoder(nn.Module):
+    """Standardised frames (B, T, D_in), T even -> z (B, T / 2, C)."""
+
+    def __init__(self, config: VQVCConfig) -> None:
+        super().__init__()
+        self.project = nn.Linear(config.spec_in.dim, config.code_dim, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        latent: Tensor = self.project(features.unflatten(1, (-1, STRIDE)).mean(2))
+        return latent
 
 
 class Decoder(nn.Module):

@@ -1,0 +1,1 @@
+"""The published families, one module each with one `FAMILY`."""
