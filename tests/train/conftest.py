@@ -86,3 +86,13 @@ def write_recipe(prepared: Path, tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def write_content() -> Callable[[Path], Path]:
+    """Writes the checkpoint of a small WavLM."""
+    pytest.importorskip("transformers")
+    from tests.methods.making import part
+    from tests.models.small import wavlm
+
+    return lambda folder: part(folder, wavlm())

@@ -22,13 +22,29 @@ def teach(
         Path | None, typer.Option(help="Encoder of Moonshine tiny-en, an .ort or .onnx file.")
     ] = None,
     resemblyzer: Annotated[Path | None, typer.Option(help="Resemblyzer's pretrained.pt.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Clips to hear at a time.")] = 1,
+    content: Annotated[
+        str, typer.Option(help="A content encoder, such as an imported WavLM: name or folder.")
+    ] = "",
+    prematch: Annotated[
+        bool, typer.Option("--prematch", help="Also rebuild its frames from the speaker's other clips.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="For --content: auto, cpu, cuda or mps.")] = "auto",
+    workers: Annotated[int, typer.Option(min=1, help="Clips that a teacher hears at a time.")] = 1,
 ) -> None:
     """Compute what teachers say of a prepared corpus; a second run does only what is missing."""
-    if moonshine is None and resemblyzer is None:
+    if moonshine is None and resemblyzer is None and not content:
         raise ConfigError(
-            "Give a teacher: --moonshine with its encoder, --resemblyzer with its weights, or both."
+            "Give a teacher: --moonshine with its encoder, --resemblyzer with its weights, or --content "
+            "with a content encoder."
         )
+    if prematch and not content:
+        raise ConfigError("--prematch belongs to --content, whose frames it rebuilds.")
+    _teachers(corpus, moonshine, resemblyzer, workers)
+    if content:
+        _content(corpus, content, prematch, device)
+
+
+def _teachers(corpus: Path, moonshine: Path | None, resemblyzer: Path | None, workers: int) -> None:
     from timbrel.train import taught
     from timbrel.train.teachers import Moonshine, Resemblyzer
 
@@ -43,3 +59,22 @@ def teach(
         with progress_line("Resemblyzer") as advance:
             made = taught.teach_speakers(corpus, speaker, workers, advance)
         typer.echo(f"{corpus}: Resemblyzer heard {made} clips")
+
+
+def _content(corpus: Path, name: str, prematch: bool, device: str) -> None:
+    from timbrel.methods.content import content_encoder, find_content_encoder
+    from timbrel.pipeline import find_device
+    from timbrel.train import frames
+
+    where = find_device(device)
+    checkpoint = find_content_encoder(name)
+    encoder = content_encoder(checkpoint, where)
+    with progress_line(checkpoint.name) as advance:
+        found = frames.prepare_frames(corpus, encoder, where, advance)
+    typer.echo(f"{corpus}: {checkpoint.name} heard {found.made} of {found.clips} clips")
+    if prematch:
+        with progress_line("prematching") as advance:
+            found = frames.prematch(corpus, encoder, where, advance)
+        typer.echo(f"{corpus}: {found.made} of {found.clips} clips prematched")
+        if found.alone:
+            typer.echo(f"  {found.alone} clips of speakers with no other, whose frames stay as they are")

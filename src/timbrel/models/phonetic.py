@@ -56,6 +56,8 @@ class PhoneticEncoder(nn.Module):
 
     family = "phonetic"
     Config = PhoneticConfig
+    #: It hears all recordings at the standard level.
+    levelled = True
 
     mean: Tensor
     deviation: Tensor

@@ -164,7 +164,7 @@ def _all_heard(
 
 def _heard(clip: Clip, root: Path, shelf: _Shelf, teacher: Teacher) -> tuple[bool, np.ndarray]:
     """Whether it was made now, and what the teacher says of the clip, from the disk where it is current."""
-    samples, source = _load(root, clip)
+    samples, source = load_clip(root, clip)
     target = _path(root, shelf, clip.id)
     origin = {"teacher": teacher.fingerprint, "source": source}
     try:
@@ -174,12 +174,12 @@ def _heard(clip: Clip, root: Path, shelf: _Shelf, teacher: Teacher) -> tuple[boo
     except (OSError, SafetensorError):
         pass
     said: np.ndarray = np.ascontiguousarray(teacher.hear(samples).astype(shelf.dtype))
-    _write(target, {shelf.key: said}, origin)
+    write_tensors(target, {shelf.key: said}, origin)
     return True, said
 
 
-def _load(root: Path, clip: Clip) -> tuple[np.ndarray, str]:
-    """Samples (L,) float32 of a prepared clip, and what they were made from."""
+def load_clip(root: Path, clip: Clip) -> tuple[np.ndarray, str]:
+    """Samples (L,) float32 of a prepared clip at 16 kHz, and what they were made from; raises CorpusError."""
     if clip.seconds > LONGEST:
         raise CorpusError(
             f"{clip.id} lasts {clip.seconds:.0f} s, and a teacher hears at most {LONGEST:.0f} s: cut it."
@@ -212,7 +212,8 @@ def _open(root: Path, shelf: _Shelf, clip: str) -> Any:
         ) from error
 
 
-def _write(target: Path, tensors: dict[str, np.ndarray], origin: dict[str, str]) -> None:
+def write_tensors(target: Path, tensors: dict[str, np.ndarray], origin: dict[str, str]) -> None:
+    """Writes what was heard of a clip whole or not at all; raises OutputError."""
     draft = target.with_name(f".{target.name}.{threading.get_ident()}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Verification trials: is it the same speaker twice? And the rate at which that is answered wrongly."""
+"""Verification trials among the crops of a batch: is it the same speaker twice?"""
 
 from __future__ import annotations
 
@@ -8,29 +8,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from timbrel.detection import error_curve
+
 
 def equal_error_rate(same: Tensor, different: Tensor) -> float:
-    """The share of errors at the threshold where as many pairs of one speaker are refused as of two are
-    accepted, in 0..1; not a number where there are no pairs of either kind.
+    """The equal error rate in 0..1, see `ErrorCurve`.
 
-    Both rates are steps of the threshold; where they pass each other between two scores, the point is on
-    the straight line between the two steps, as in a drawn ROC.
+    Not a number where there are no pairs of either kind, or where training has diverged.
 
     Args:
         same, different: scores of pairs, (N,) and (M,); higher is more alike.
     """
-    if not (len(same) and len(different)):
+    if not (len(same) and len(different) and same.isfinite().all() and different.isfinite().all()):
         return float("nan")
-    scores = torch.cat([same, different]).unique()
-    refused = torch.searchsorted(same.sort().values, scores).double() / len(same)
-    accepted = 1 - torch.searchsorted(different.sort().values, scores).double() / len(different)
-    # Above all scores every pair is refused.
-    refused, accepted = functional.pad(refused, (0, 1), value=1.0), functional.pad(accepted, (0, 1))
-    gap = refused - accepted
-    after = int((gap >= 0).int().argmax())
-    before = after - 1
-    share = -gap[before] / (gap[after] - gap[before])
-    return float(refused[before] + share * (refused[after] - refused[before]))
+    return error_curve(same.cpu().numpy(), different.cpu().numpy()).equal_error_rate()
 
 
 def pair_cosines(embeddings: Tensor, speakers: Tensor, ids: Sequence[str]) -> tuple[Tensor, Tensor]:

@@ -74,7 +74,7 @@ class VocGANTask(VocoderTask):
         self.pyramid, self.judges = generator, judges
 
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
-        clean, mel = self._audio_and_mel(batch)
+        clean, mel = self._audio_and_features(batch)
         real = _dithered(clean, generator)
         fakes = self.pyramid.resolutions(mel)
         adversarial = step >= self.weights.adversarial_from

@@ -30,6 +30,7 @@ from timbrel.models.losses import (
 from timbrel.models.vocgan import VocGAN
 from timbrel.train.adversary import frozen
 from timbrel.train.data import Batch
+from timbrel.train.frames import Frames
 from timbrel.train.tasks import Export, Preview, Task, Update, mean_figures
 
 
@@ -55,6 +56,8 @@ class VocoderTask(Task):
         generator: features (B, T, D) -> waveform (B, T * hop).
         discriminators: each answers a waveform (B, L) with a `Judgement`.
         card: text for the checkpoint.
+        learned: what the generator reads, where that is no mel of the audio.
+        compared: the mel that the loss compares; by default the one that the generator reads.
     """
 
     def __init__(
@@ -63,12 +66,14 @@ class VocoderTask(Task):
         discriminators: Sequence[nn.Module],
         weights: Weights,
         card: str,
+        learned: Frames | None = None,
+        compared: FeatureSpec | None = None,
     ) -> None:
         super().__init__()
         self.generator = generator
         self.discriminators = nn.ModuleList(discriminators)
-        self.weights, self.card = weights, card
-        spec = generator.spec_in
+        self.weights, self.card, self.learned = weights, card, learned
+        spec = compared or generator.spec_in
         self.front_end = MelSpectrogram(spec)
         # The loss hears the whole band, also where the input mel stops short of it.
         self.loss_front_end = MelSpectrogram(replace(spec, f_max=spec.sample_rate / 2))
@@ -79,8 +84,8 @@ class VocoderTask(Task):
         return {"generator": self.generator, "discriminator": self.discriminators}
 
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
-        real, mel = self._audio_and_mel(batch)
-        fake = self.generator(mel)
+        real, features = self._audio_and_features(batch)
+        fake = self.generator(features)
         adversarial = step >= self.weights.adversarial_from
         if adversarial:
             pairs = [(judge(real), judge(fake.detach())) for judge in self.discriminators]
@@ -96,15 +101,15 @@ class VocoderTask(Task):
         yield Update(figures["loss"], "generator", dict(figures))
 
     def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
-        pairs = (self._audio_and_mel(batch) for batch in batches)
-        return mean_figures([self._figures(real, self.generator(mel)) for real, mel in pairs])
+        pairs = (self._audio_and_features(batch) for batch in batches)
+        return mean_figures([self._figures(real, self.generator(features)) for real, features in pairs])
 
     def preview(self, batch: Batch) -> Preview:
-        real, mel = self._audio_and_mel(batch)
-        fake = self.generator(mel[:1]).float()
+        real, features = self._audio_and_features(batch)
+        fake = self.generator(features[:1]).float()
         rate = self.generator.spec_in.sample_rate
         return Preview(
-            {"real": mel[0], "generated": self.front_end(fake)[0]},
+            {"real": self.front_end(real[:1])[0], "generated": self.front_end(fake)[0]},
             {"real": Waveform(real[0].cpu(), rate), "generated": Waveform(fake[0].cpu(), rate)},
         )
 
@@ -113,8 +118,10 @@ class VocoderTask(Task):
             self.generator.family, self.generator.config, folded_state_dict(self.generator), self.card
         )
 
-    def _audio_and_mel(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Whole hops of audio (B, T * hop) and their mel (B, T, D)."""
+    def _audio_and_features(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Whole hops of audio (B, T * hop) and what the generator reads of them (B, T, D)."""
+        if self.learned is not None:
+            return self.learned.of(batch.source)
         hop = self.generator.spec_in.hop
         frames = batch.source.audio.shape[1] // hop
         audio = batch.source.audio[:, : frames * hop]
