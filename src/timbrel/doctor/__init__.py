@@ -1,0 +1,1 @@
+"""`timbrel doctor`: why a conversion sounds wrong, the most likely cause first."""

@@ -1,0 +1,37 @@
+"""`timbrel compose` and then `timbrel convert --model`: parts on the shelf become a converter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import soundfile
+from tests.cli.conftest import Command, is_one_sentence
+from tests.methods.making import MEL, part, speechlike, vocoder, vqvc
+
+from timbrel.audio.mel import PRESETS
+
+
+def test_composed_parts_convert(timbrel: Command, tmp_path: Path) -> None:
+    converter, sound = part(tmp_path / "vqvc", vqvc()), part(tmp_path / "vocoder", vocoder(MEL))
+    ended = timbrel("compose", "--converter", converter, "--vocoder", sound, "-o", "mine")
+    assert ended.code == 0, ended.err
+    assert "converter to vocoder: the same" in ended.out
+    for name, pitch in (("a.wav", 120.0), ("b.wav", 200.0)):
+        soundfile.write(name, speechlike(2.0, 16000, pitch), 16000)
+    ended = timbrel("convert", "a.wav", "--target", "b.wav", "--model", "mine", "-o", "out.wav")
+    assert ended.code == 0, ended.err
+    assert soundfile.info("out.wav").duration == 2.0
+
+
+def test_parts_that_do_not_fit_are_refused_in_one_sentence(timbrel: Command, tmp_path: Path) -> None:
+    converter = part(tmp_path / "vqvc", vqvc())
+    sound = part(tmp_path / "vocoder", vocoder(PRESETS["autovc-16k"]))
+    ended = timbrel("compose", "--converter", converter, "--vocoder", sound, "-o", "mine", "--allow-lossy")
+    assert ended.code == 2
+    assert is_one_sentence(ended.err)
+    assert "f_min is 0.0, wanted 90.0" in ended.err
+    assert not Path("mine").exists()
+
+
+def test_a_converter_is_needed(timbrel: Command) -> None:
+    assert timbrel("compose", "-o", "mine").code == 2
