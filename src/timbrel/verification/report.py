@@ -1,0 +1,72 @@
+"""What was found, as plain data for JSON and as a page; both lie in one folder, written whole or not at all.
+
+REPORT/report.json   every figure
+REPORT/report.html   the same to look at, one file that needs no network
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from timbrel.errors import OutputError
+
+JSON, HTML = "report.json", "report.html"
+
+
+def check_output(folder: Path, force: bool) -> None:
+    """Refuses a report that could not be written, before any work is done.
+
+    Raises:
+        OutputError: the folder exists and `force` is not set, is no report, or cannot be made.
+    """
+    if folder.suffix.lower() in (".html", ".json"):
+        raise OutputError(f"{folder} must be a folder: {HTML} and {JSON} are written into it.")
+    if not folder.parent.is_dir():
+        raise OutputError(f"{folder} cannot be written: there is no folder {folder.parent}.")
+    if not (folder.exists() or folder.is_symlink()):
+        return
+    if not (folder / JSON).is_file():
+        raise OutputError(f"{folder} exists and is no report: choose another name.")
+    if not force:
+        raise OutputError(f"{folder} exists already; use --force to replace it.")
+
+
+def write(folder: Path, document: Mapping[str, Any], html: str, force: bool) -> None:
+    """Writes both files into a new folder; with `force` it takes the place of an older report.
+
+    Raises:
+        OutputError: as `check_output`.
+    """
+    check_output(folder, force)
+    draft, previous = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("partial", "old"))
+    text = json.dumps(_rounded(document), indent=1, allow_nan=False) + "\n"
+    try:
+        draft.mkdir()
+        (draft / JSON).write_text(text, encoding="utf-8")
+        (draft / HTML).write_text(html, encoding="utf-8", errors="backslashreplace")
+        if folder.exists():
+            folder.rename(previous)
+        draft.rename(folder)
+    except OSError as error:
+        if previous.is_dir() and not folder.exists():
+            previous.rename(folder)
+        raise OutputError(f"{folder} cannot be written: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(previous, ignore_errors=True)
+
+
+def _rounded(found: Any) -> Any:
+    """The same with floats of six digits, and null for what is not a number."""
+    if isinstance(found, float):
+        return round(found, 6) if np.isfinite(found) else None
+    if isinstance(found, Mapping):
+        return {key: _rounded(value) for key, value in found.items()}
+    return [_rounded(value) for value in found] if isinstance(found, list | tuple) else found

@@ -1,0 +1,43 @@
+"""Converted speech is judged by its scores with its target and its source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from timbrel.errors import CorpusError
+from timbrel.verification.conversions import judge
+from timbrel.verification.hearing import Hearing
+from timbrel.verification.lists import Conversion
+
+
+def test_the_share_accepted_is_counted(people: Path, small_encoder: Path, noise: Path) -> None:
+    hearing = Hearing(small_encoder)
+    first, second = ([people / name / f"{n}.wav" for n in range(3)] for name in ("first", "second"))
+    # Two "conversions" that are the target's own recordings, one that is the source's, one that is noise.
+    rows = [
+        Conversion(first[0], second[0], second[1]),
+        Conversion(second[0], first[0], first[1]),
+        Conversion(first[0], second[0], first[2]),
+        Conversion(first[0], second[0], noise),
+    ]
+    values = dict(zip([*first, *second], hearing.hear([*first, *second]).values, strict=True))
+    to_target = [float(values[row.converted] @ values[row.target]) for row in rows[:3]]
+    to_source = [float(values[row.converted] @ values[row.source]) for row in rows[:3]]
+    threshold = sorted(to_target)[1]
+    found = judge(rows, hearing, threshold - 1e-6)
+    assert [row.to_target for row in found.rows] == pytest.approx(to_target, abs=1e-6)
+    assert [row.to_source for row in found.rows] == pytest.approx(to_source, abs=1e-6)
+    assert found.spoofing.value == pytest.approx(2 / 3)
+    assert found.nearer == pytest.approx(sum(t > s for t, s in zip(to_target, to_source, strict=True)) / 3)
+    between = float(values[first[0]] @ values[second[0]])
+    assert found.unconverted.value == (1.0 if between >= threshold else 0.0)
+    assert len(found.excluded) == 1
+    assert "noise.wav" in found.excluded[0]
+
+
+def test_nothing_to_judge_is_refused(people: Path, small_encoder: Path, noise: Path) -> None:
+    own = people / "first" / "0.wav"
+    with pytest.raises(CorpusError, match="noise"):
+        judge([Conversion(own, own, noise)], Hearing(small_encoder), 0.5)
