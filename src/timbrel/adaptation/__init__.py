@@ -1,0 +1,1 @@
+"""Fine-tuning of a model to one speaker, from a few minutes of speech, with what it gained."""

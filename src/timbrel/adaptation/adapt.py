@@ -1,0 +1,193 @@
+"""A model of one speaker's own, from recordings to folder."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from timbrel import __version__, registry, storage
+from timbrel import checkpoint as checkpoints
+from timbrel.adaptation import base as bases
+from timbrel.adaptation.base import Base
+from timbrel.adaptation.fit import Fitted, Progress, Settings, fit
+from timbrel.adaptation.material import Material, gather
+from timbrel.adaptation.measure import Figures, HeldOut, Measure
+from timbrel.errors import OutputError, TrainingError
+from timbrel.registry import DEFAULT_MODEL
+from timbrel.voice import SUFFIX
+
+#: Folder of the speaker's voice within the model's.
+_VOICES = "voices"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an adaptation came to.
+
+    Fields:
+        material: what there was to learn from.
+        fitted: how the fitting went.
+        before, after: figures of the model it came from and of the new one.
+        seed: of the fitting.
+    """
+
+    material: Material
+    fitted: Fitted
+    before: Figures
+    after: Figures
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """A model made for one speaker: its folder, the speaker's voice in it, and what it came to."""
+
+    path: Path
+    voice: Path
+    outcome: Outcome
+
+
+def adapt(
+    references: Sequence[Path],
+    out: Path,
+    *,
+    model: str | Path = DEFAULT_MODEL,
+    minutes: float = 15.0,
+    seed: int = 0,
+    sources: Sequence[Path] = (),
+    cpu: bool = False,
+    force: bool = False,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Adapted:
+    """Fits a model's converter to one speaker and writes it beside the other parts, with the voice enrolled.
+
+    Args:
+        references: recordings of the speaker, half a minute of speech or more; a few minutes are better.
+        minutes: of fitting at most; a result that the clock cut short depends on the machine.
+        sources: recordings of others, converted to measure the gain; by default those of the demo.
+        cpu: even where there is a GPU.
+        progress: called with the share of the fitting that is done, and 1.
+
+    Raises:
+        AudioError: a recording cannot be read, there is too little speech, or two people speak.
+        CheckpointError: there is no such model, or its family cannot be adapted.
+        OutputError: `out` exists and `force` is not set, or it cannot be written.
+        TrainingError: it was stopped by hand before there was anything to keep.
+    """
+    check_output(out, force)
+    base = bases.load(model, torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu"))
+    material = gather(base, references)
+    held_out = HeldOut(base, material)
+    measure = Measure(base, material, held_out, sources or demo_sources())
+    before = measure(base.networks.converter)
+    settings, seconds = settings or Settings(), 60 * minutes
+    fitted = fit(base, material, held_out, settings=settings, seed=seed, seconds=seconds, progress=progress)
+    if fitted.stopped and fitted.best_step == 0:
+        raise TrainingError("It was stopped before there was anything to keep: nothing is written.")
+    made = Outcome(material, fitted, before, measure(fitted.converter), seed)
+    return Adapted(out, _write(base, made, references, out, force), made)
+
+
+def demo_sources() -> tuple[Path, Path]:
+    """The two recordings shipped with the package."""
+    folder = Path(__file__).parents[1] / "assets" / "demo"
+    return folder / "first.flac", folder / "second.flac"
+
+
+def check_output(out: Path, force: bool) -> None:
+    """Raises OutputError if the model cannot be written there, before an hour is spent on it."""
+    if out.exists() and not (force and (out / checkpoints.CONFIG).is_file()):
+        other = "choose another folder" if force else "choose another folder, or use --force"
+        what = "is no model that could be replaced" if force else "exists already"
+        raise OutputError(f"{out} {what}: {other}.")
+    parent = next(folder for folder in out.absolute().parents if folder.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise OutputError(f"{out} cannot be written: {parent} is no folder that may be written to.")
+
+
+def _facts(base: Base, made: Outcome) -> dict[str, Any]:
+    """The provenance."""
+    provenance, fitted = base.checkpoint.provenance, made.fitted
+    return {
+        "licence": provenance.get("licence", "not stated"),
+        "made_by": f"timbrel {__version__}",
+        "measured": {
+            "before": asdict(made.before),
+            "after": asdict(made.after),
+            "held-out loss before": fitted.loss_before,
+            "held-out loss after": fitted.loss_after,
+        },
+        "adapted_from": {
+            "name": base.checkpoint.name,
+            "converter": checkpoints.fingerprint(base.networks.converter.state_dict()),
+            "provenance": provenance,
+        },
+        "recordings": list(made.material.recordings),
+        "speech_seconds": round(made.material.speech_seconds, 1),
+        "seed": made.seed,
+        "steps": fitted.steps,
+        "best_step": fitted.best_step,
+        "ending": fitted.ending,
+    }
+
+
+def _write(base: Base, made: Outcome, references: Sequence[Path], out: Path, force: bool) -> Path:
+    """The model with its parts and the voice, whole or not at all; returns the path of the voice."""
+    name, converter = out.absolute().name, made.fitted.converter
+    voice = base.with_converter(converter, name).enrol(*references)
+    facts = _facts(base, made)
+    card = _card(name, made)
+    with tempfile.TemporaryDirectory(prefix="timbrel-adapt-") as folder:
+        parts = {role: part.path for role, part in base.parts.items()}
+        parts |= {"converter": Path(folder) / "converter", _VOICES: Path(folder) / _VOICES}
+        parts[_VOICES].mkdir()
+        voice.save(parts[_VOICES] / f"{name}{SUFFIX}")
+        checkpoints.write(
+            parts["converter"],
+            family=converter.family,
+            name=f"{name}-converter",
+            config=converter.config,
+            tensors=storage.compress(converter.state_dict(), 16),
+            provenance=facts,
+            card=card,
+        )
+        checkpoints.write(
+            out,
+            family=registry.PIPELINE,
+            name=name,
+            config={role: role for role in base.parts},
+            tensors={},
+            provenance=facts,
+            card=card,
+            parts=parts,
+            overwrite=force,
+        )
+    return out / _VOICES / f"{name}{SUFFIX}"
+
+
+def _card(name: str, made: Outcome) -> str:
+    material, fitted, before, after = made.material, made.fitted, made.before, made.after
+    return f"""# {name}
+
+A model fitted to one speaker by `timbrel adapt`; from what, is in `provenance.json`. Only the converter was
+trained: {fitted.best_step} steps on {material.speech_seconds:.0f} s of speech, seed {made.seed}.
+
+Recordings: {", ".join(material.recordings)}.
+
+| on speech of the speaker that was held out | before | after |
+|---|--:|--:|
+| mel error, dB | {before.mel_error_db:.2f} | {after.mel_error_db:.2f} |
+| similarity of conversions ¹ | {before.similarity:.3f} | {after.similarity:.3f} |
+
+¹ By the model's own speaker encoder.
+
+The voice is in `{_VOICES}/{name}{SUFFIX}`. It is a person's: use it as they agreed, and do not pass what
+it says off as their own speech.
+"""
