@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from timbrel import batch
-from timbrel.batch import Outcome, convert_rows, read_pairs, target_voice
+from timbrel.batch import Order, Outcome, convert_rows, read_pairs
 from timbrel.errors import AudioError, ConfigError
+from timbrel.ledger import LEDGER
+from timbrel.steering import Steering
 from timbrel.voice import Voice
 
 
@@ -27,7 +28,7 @@ class Recorder:
     enrolled: list[Path] = field(default_factory=list)
     converted: list[str] = field(default_factory=list)
 
-    def enrol(self, *references: Path) -> Voice:
+    def enrol(self, *references: Path, denoise: bool) -> Voice:
         self.enrolled.extend(references)
         if references[0].stem == "bad":
             raise AudioError(f"{references[0]} holds no speech.")
@@ -40,6 +41,7 @@ class Recorder:
         voice: Voice,
         output: Path,
         *,
+        steering: Steering,
         seed: int,
         force: bool,
         progress: Callable[[float, float], None],
@@ -50,7 +52,7 @@ class Recorder:
         progress(1.0, 2.0)
         self.converted.append(output.name)
         draft = output.with_suffix(".draft")
-        draft.write_text(f"{source.stem} {Path(voice.sources[0]).stem} {seed}")
+        draft.write_text(f"{source.stem} {Path(voice.sources[0]).stem} {seed} {steering.describe()}".strip())
         draft.replace(output)
 
 
@@ -77,7 +79,9 @@ def states(outcomes: list[Outcome]) -> list[str]:
 
 
 def test_each_row_becomes_a_file(folder: Path) -> None:
-    outcomes = run(folder, "source,target,output\na.wav,b.wav,\nb.wav,a.wav,sub/mine.flac\n", seed=3)
+    outcomes = run(
+        folder, "source,target,output\na.wav,b.wav,\nb.wav,a.wav,sub/mine.flac\n", order=Order(seed=3)
+    )
     assert states(outcomes) == ["made", "made"]
     assert (folder / "out" / "a-as-b.wav").read_text() == "a b 3"
     assert (folder / "out" / "sub" / "mine.flac").read_text() == "b a 3"
@@ -100,7 +104,7 @@ def test_a_bad_row_is_reported_and_the_rest_go_on(folder: Path) -> None:
     ]
     for outcome, text in zip(outcomes, ("absent.wav", "empty", "no speech", "no speech", ""), strict=True):
         assert text in outcome.message
-    assert sorted(path.name for path in (folder / "out").iterdir()) == ["a-as-b.wav", batch.LEDGER]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["a-as-b.wav", LEDGER]
 
 
 @pytest.mark.parametrize("name", ["a\0b.wav", "a" * 300 + ".wav"])
@@ -137,7 +141,7 @@ def test_an_interrupted_run_continues(folder: Path) -> None:
 
 def test_a_ledger_cut_short_by_a_kill_is_mended(folder: Path) -> None:
     run(folder, "source,target\na.wav,b.wav\n")
-    ledger = folder / "out" / batch.LEDGER
+    ledger = folder / "out" / LEDGER
     ledger.write_text(ledger.read_text() + '{"output": "b-as')
     table = "source,target\na.wav,b.wav\nb.wav,a.wav\n"
     assert states(run(folder, table)) == ["skipped", "made"]
@@ -151,12 +155,12 @@ def test_a_result_of_something_else_is_not_taken_for_this_row(folder: Path, chan
     table = f"source,target,output\n{'c' if change == 'source' else 'a'}.wav,b.wav,x.wav\n"
     converter = Recorder("another" if change == "model" else "recorder")
     seed = 1 if change == "seed" else 0
-    [outcome] = run(folder, table, converter, seed=seed)
+    [outcome] = run(folder, table, converter, order=Order(seed=seed))
     assert outcome.state == "failed"
     assert "exists already" in outcome.message
     assert (folder / "out" / "x.wav").read_text() == "a b 0"
-    assert states(run(folder, table, converter, seed=seed, force=True)) == ["made"]
-    assert states(run(folder, table, converter, seed=seed)) == ["skipped"]
+    assert states(run(folder, table, converter, order=Order(seed=seed), force=True)) == ["made"]
+    assert states(run(folder, table, converter, order=Order(seed=seed))) == ["skipped"]
 
 
 def test_a_file_of_the_users_own_is_not_replaced(folder: Path) -> None:
@@ -179,11 +183,11 @@ def test_an_interrupted_replacement_leaves_the_old_result_and_does_not_take_it_f
     table = "source,target\na.wav,b.wav\n"
     run(folder, table)
     with pytest.raises(KeyboardInterrupt):
-        run(folder, table, Recorder(interrupted_at="a"), seed=1, force=True)
+        run(folder, table, Recorder(interrupted_at="a"), order=Order(seed=1), force=True)
     assert (folder / "out" / "a-as-b.wav").read_text() == "a b 0"
-    assert states(run(folder, table, seed=1)) == ["failed"]
-    assert states(run(folder, table, seed=1, force=True)) == ["made"]
-    assert states(run(folder, table, seed=1)) == ["skipped"]
+    assert states(run(folder, table, order=Order(seed=1))) == ["failed"]
+    assert states(run(folder, table, order=Order(seed=1), force=True)) == ["made"]
+    assert states(run(folder, table, order=Order(seed=1))) == ["skipped"]
 
 
 @pytest.mark.parametrize(
@@ -245,15 +249,19 @@ def test_progress_rises_to_the_number_of_rows(folder: Path) -> None:
     assert seen[-1] == 1.0
 
 
-def test_recordings_of_one_voice_are_enrolled_together() -> None:
-    converter: Any = Recorder()
-    assert target_voice(converter, [Path("a.wav"), Path("b.wav")]).sources == ("a.wav", "b.wav")
+def test_a_row_may_say_its_own_pitch_and_strength(folder: Path) -> None:
+    table = "source,target,output,f0,strength\na.wav,b.wav,1.wav,,\na.wav,b.wav,2.wav,keep,\n"
+    table += "a.wav,b.wav,3.wav,-3,0.5\na.wav,b.wav,4.wav,999,\na.wav,b.wav,5.wav,,1.5\n"
+    outcomes = run(folder, table, order=Order(Steering(2.0)))
+    assert states(outcomes) == ["made", "made", "made", "failed", "failed"]
+    made = [(folder / "out" / f"{number}.wav").read_text() for number in (1, 2, 3)]
+    assert made == ["a b 0 f0 +2 semitones", "a b 0 f0 keep", "a b 0 f0 -3 semitones, strength 0.5"]
+    assert [outcome.message.split(":")[0] for outcome in outcomes[3:]] == ['f0 is "999"', "strength is 1.5"]
 
 
-def test_a_saved_voice_is_loaded(tmp_path: Path) -> None:
-    converter: Any = Recorder()
-    voice = converter.enrol(Path("a.wav"))
-    voice.save(tmp_path / "anna.voice")
-    assert target_voice(converter, [tmp_path / "anna.voice"]) == voice
-    with pytest.raises(AudioError, match="cannot be joined"):
-        target_voice(converter, [tmp_path / "anna.voice", Path("b.wav")])
+def test_another_steering_is_another_result(folder: Path) -> None:
+    table = "source,target\na.wav,b.wav\n"
+    for order in (Order(Steering("keep")), Order(Steering("keep"), denoise=True), Order()):
+        assert states(run(folder, table, order=order, force=True)) == ["made"]
+        assert states(run(folder, table, order=order)) == ["skipped"]
+        assert states(run(folder, table, order=Order(Steering("keep", 0.5)))) == ["failed"]

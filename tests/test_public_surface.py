@@ -19,6 +19,7 @@ def test_the_public_names() -> None:
         "Conversion",
         "CorpusError",
         "OutputError",
+        "Steering",
         "TimbrelError",
         "TrainingError",
         "Voice",

@@ -259,3 +259,44 @@ def test_a_batch_folder_that_is_a_file_is_refused(timbrel: Command) -> None:
     ended = timbrel("convert", "--batch", "pairs.csv", "-o", "out")
     assert (ended.code, Path("out").read_text()) == (2, "mine")
     assert is_one_sentence(ended.err)
+
+
+def test_a_steered_blend_says_what_it_is(timbrel: Command, demo_pair: Pair) -> None:
+    source, target = demo_pair
+    blend = ["--target", f"{target}:0.7", "--target", f"{source}:0.3"]
+    ended = timbrel("convert", source, *blend, "--f0", "-3", "--strength", "0.9", "--device", "cpu")
+    assert (ended.code, written(Path.cwd())) == (0, [f"{source.stem}-as-{target.stem}+{source.stem}.wav"])
+    (made,) = Path.cwd().iterdir()
+    assert read_metadata(made)["comment"].endswith(", f0 -3 semitones, strength 0.9")
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--f0", "999"], 'f0 is "999"'),
+        (["--f0", "up"], 'f0 is "up"'),
+        (["--f0", "nan"], 'f0 is "nan"'),
+        (["--strength", "1.5"], "strength is 1.5"),
+        (["--strength", "nan"], "strength is nan"),
+        (["--strength", "-0"], "strength is -0"),
+        (["--target", "other.wav:0.5"], "no weight"),
+    ],
+)
+def test_a_steering_that_makes_no_sense_is_refused(
+    timbrel: Command, noise: Path, options: list[str], text: str
+) -> None:
+    ended = timbrel("convert", noise, "--target", noise, *options)
+    assert (ended.code, written(Path.cwd())) == (2, [])
+    assert is_one_sentence(ended.err)
+    assert text in ended.err
+
+
+@pytest.mark.parametrize("weights", [(0, 1), (0, 0), (-1, 2), ("nan", 1), ("inf", 1)])
+def test_weights_that_make_no_sense_are_refused(
+    timbrel: Command, noise: Path, weights: tuple[str, str]
+) -> None:
+    one, other = (f"{noise}:{weight}" for weight in weights)
+    ended = timbrel("convert", noise, "--target", one, "--target", other)
+    assert (ended.code, written(Path.cwd())) == (2, [])
+    assert is_one_sentence(ended.err)
+    assert "weight" in ended.err

@@ -40,3 +40,18 @@ def test_noise_is_no_voice(timbrel: Command, noise: Path) -> None:
     assert ended.code == 2
     assert is_one_sentence(ended.err)
     assert not Path("no.voice").exists()
+
+
+def test_a_blend_is_kept_as_a_voice(timbrel: Command, demo_pair: Pair) -> None:
+    first, second = demo_pair
+    assert timbrel("enrol", f"{first}:3", f"{second}:1", "-o", "both.voice").code == 0
+    told = timbrel("info", "both.voice").out
+    assert f"{first.name} (75%)" in told
+    assert f"{second.name} (25%)" in told
+
+
+def test_recordings_of_two_people_draw_a_warning(timbrel: Command, demo_pair: Pair) -> None:
+    ended = timbrel("enrol", *demo_pair, "-o", "both.voice")
+    assert ended.code == 0
+    assert "timbrel: warning: " in ended.err
+    assert "another person" in ended.err

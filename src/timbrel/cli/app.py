@@ -9,7 +9,25 @@ from typing import Annotated, NoReturn
 import typer
 
 from timbrel import __version__
-from timbrel.cli import convert, corpus, demo, enrol, info, models, prepare, teach, train
+from timbrel.cli import (
+    adapt,
+    calibrate,
+    compose,
+    convert,
+    corpus,
+    demo,
+    doctor,
+    enrol,
+    identify,
+    import_,
+    info,
+    models,
+    prepare,
+    pull,
+    teach,
+    train,
+    verify,
+)
 from timbrel.errors import TimbrelError
 
 app = typer.Typer(
@@ -36,7 +54,25 @@ def timbrel(
     """One-shot voice conversion: the same words in another person's voice, from one recording."""
 
 
-for command in (convert, enrol, models, info, demo, prepare, corpus, teach, train):
+for command in (
+    convert,
+    enrol,
+    models,
+    pull,
+    info,
+    import_,
+    compose,
+    doctor,
+    demo,
+    prepare,
+    corpus,
+    teach,
+    train,
+    adapt,
+    verify,
+    identify,
+    calibrate,
+):
     command.register(app)
 
 
