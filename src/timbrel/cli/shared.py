@@ -30,7 +30,7 @@ DenoiseOption = Annotated[
     typer.Option(
         "--denoise",
         help="Take noise out of the recordings of the voice first. Brings the voice closer where they are "
-        "noisy (10 dB and less), takes it farther away where they are clean. Needs timbrel[denoise].",
+        "noisy (10 dB and less), takes it farther away where they are clean. Needs the extra denoise.",
     ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace an output that exists.")]
