@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from timbrel.audio.condition import FEW_SPEECH_SECONDS
 from timbrel.audio.loudness import standard_gain
 from timbrel.audio.pitch import HOP, SAMPLE_RATE, Pitch, PitchStream, log_f0_statistics
 
@@ -45,6 +46,26 @@ class Analysis:
     def voicing_from(self, first: int, frames: int) -> np.ndarray:
         """`frames` values from frame `first` on, the last one held beyond the end."""
         return _lengthen(self.voicing[first : first + frames], frames)
+
+
+def first_speech(
+    analysis: Analysis, blocks: Iterable[np.ndarray], sample_rate: int, seconds: float
+) -> np.ndarray:
+    """At most so many seconds of the recording that was analysed, from its first voiced sound, (L,).
+
+    Where that is near the end they begin earlier, at `FEW_SPEECH_SECONDS` before it. `blocks` are at
+    `sample_rate`; no more of them is read than is needed.
+    """
+    latest = max(0.0, analysis.samples / SAMPLE_RATE - FEW_SPEECH_SECONDS)
+    skip = round(min(analysis.first_voiced_seconds, latest) * sample_rate)
+    wanted = round(seconds * sample_rate)
+    heard = np.zeros(0, dtype=np.float32)
+    for block in blocks:
+        heard = np.concatenate([heard, block[skip:]])[:wanted]
+        skip = max(0, skip - len(block))
+        if len(heard) == wanted:
+            break
+    return heard
 
 
 def analyse(blocks: Iterable[np.ndarray]) -> Analysis:

@@ -18,12 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from timbrel import __version__, recordings, registry
 from timbrel import checkpoint as checkpoints
-from timbrel.analysis import Analysis, analyse
-from timbrel.audio import condition, io
+from timbrel.analysis import Analysis, analyse, first_speech
+from timbrel.audio import io
 from timbrel.audio.io import AudioWriter
 from timbrel.audio.windows import overlapping
 from timbrel.errors import CheckpointError, ConfigError, ContractError
@@ -295,23 +294,12 @@ class _Job:
         """The voice that is asked for: at its pitch, with as much of the source's own in it as is to stay."""
         voice, strength = self._voice, self._steering.strength
         if strength < 1.0:
-            own = _of_heard(voice, self._method.hear([self._own(analysis)]))
+            rate = self._method.input_rate
+            speech = first_speech(analysis, self._blocks(rate), rate, OWN_SECONDS)
+            own = _of_heard(voice, self._method.hear([torch.from_numpy(speech)]))
             own = replace(own, log_f0_mean=analysis.log_f0_mean)
             voice = _of_heard(voice, self._method.blend([own, voice], [1.0 - strength, strength]))
         return self._steering.at_pitch(voice, analysis)
-
-    def _own(self, analysis: Analysis) -> Tensor:
-        """The first `OWN_SECONDS` of the source from where somebody speaks, (L,)."""
-        rate = self._method.input_rate
-        last = max(0.0, analysis.samples / ANALYSIS_RATE - condition.FEW_SPEECH_SECONDS)
-        skip = round(min(analysis.first_voiced_seconds, last) * rate)
-        heard = np.zeros(0, dtype=np.float32)
-        for block in self._blocks(rate):
-            heard = np.concatenate([heard, block[skip:]])[: round(OWN_SECONDS * rate)]
-            skip = max(0, skip - len(block))
-            if len(heard) == round(OWN_SECONDS * rate):
-                break
-        return torch.from_numpy(heard)
 
 
 def _of_heard(voice: Voice, heard: Heard) -> Voice:

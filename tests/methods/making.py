@@ -40,12 +40,15 @@ def phonetic(heard: FeatureSpec = WAVEFORM) -> PhoneticEncoder:
     return PhoneticEncoder(PhoneticConfig(heard, width=16, layers=1, heads=2, rotary=4, reach=3))
 
 
-def attending(folder: Path, *, seed: int = 0, heard: FeatureSpec = WAVEFORM, encoder: str = "") -> Path:
+def attending(
+    folder: Path, *, seed: int = 0, heard: FeatureSpec = WAVEFORM, encoder: str = "", emphasis: float = 0.0
+) -> Path:
     """Writes a pipeline of the bundled kind to `folder`.
 
     Args:
         heard: what the content encoder says it hears.
         encoder: fingerprint the converter asks for, if not that of the content encoder beside it.
+        emphasis: see `ConverterConfig`.
     """
     mel = PRESETS["timbrel-16k"]
     torch.manual_seed(seed)
@@ -53,7 +56,7 @@ def attending(folder: Path, *, seed: int = 0, heard: FeatureSpec = WAVEFORM, enc
     speaker = ConvSpeakerEncoder(SpeakerConfig(width=16, blocks=1, embedding_dim=8))
     wanted = replace(content.spec_out, encoder=encoder or checkpoint.fingerprint(content.state_dict()))
     sizes: dict[str, Any] = {"width": 16, "blocks": 2, "reference_width": 16, "reference_blocks": 1}
-    converter = Converter(ConverterConfig(wanted, mel, **sizes, attend_after=(0,)))
+    converter = Converter(ConverterConfig(wanted, mel, **sizes, attend_after=(0,), emphasis=emphasis))
     return pipeline(folder, content=content, speaker=speaker, converter=converter)
 
 

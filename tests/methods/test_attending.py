@@ -18,6 +18,7 @@ from timbrel.models.istft import ISTFT
 from timbrel.models.phonetic import WAVEFORM
 from timbrel.models.speaker import ConvSpeakerEncoder, SpeakerConfig
 from timbrel.pipeline import VoiceConverter
+from timbrel.steering import Steering
 
 from .making import attending, part, pipeline, speechlike, vocoder
 
@@ -137,3 +138,23 @@ def test_pitch_moves_to_the_voice(tmp_path: Path) -> None:
     made = converter.convert(Waveform(torch.from_numpy(speechlike(3.0, pitch=110)), 16000), high)
     mean, _ = log_f0_statistics(track(made.waveform.numpy()))
     assert mean == pytest.approx(high.log_f0_mean, abs=0.1)
+
+
+def test_an_emphasis_moves_what_is_said_away_from_the_speaker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Waveform(torch.from_numpy(speechlike(3.0, pitch=180.0)), 16000)
+    target = Waveform(torch.from_numpy(speechlike(2.0)), 16000)
+    made = {}
+    for emphasis in (0.0, 0.5):
+        converter = VoiceConverter.from_pretrained(attending(tmp_path / f"{emphasis}", emphasis=emphasis))
+        voice = converter.enrol(target)
+        made[emphasis] = converter.convert(source, voice).waveform
+        own = converter.convert(source, voice, steering=Steering(strength=0.0)).waveform
+        made[emphasis, "own"] = own
+    assert (made[0.5] - made[0.0]).abs().max() > 1e-4
+    # At strength 0 it is the speaker's own voice, from which nothing leads away.
+    torch.testing.assert_close(made[0.5, "own"], made[0.0, "own"])
+    monkeypatch.setattr("timbrel.pipeline.WINDOW_SECONDS", 0.5)
+    piecewise = converter.convert(source, voice).waveform
+    torch.testing.assert_close(piecewise, made[0.5], atol=1e-4, rtol=0)

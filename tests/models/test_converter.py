@@ -82,6 +82,25 @@ def test_another_voice_gives_other_filters() -> None:
     assert (one - two).abs().max() > 1e-4
 
 
+def test_an_emphasis_goes_on_from_ones_own_voice_beyond_the_other() -> None:
+    """Half as far again as the other voice lies, in the two log-amplitudes and not in the phase."""
+    model = _converter()
+    content, prosody, source = torch.randn(1, 9, 12), _prosody(9), torch.randn(1, 128 * 17)
+    wanted, own = _voice(model, seed=1), _voice(model, seed=2)
+    there, here = (model.filters(content, prosody, voice) for voice in (wanted, own))
+    beyond = 1.5 * there - 0.5 * here
+    expected = model.synthesis(source, source, beyond[:, :, 0], there[:, :, 1], beyond[:, :, 2])
+    emphatic = Converter(replace(TINY, emphasis=0.5)).eval()
+    emphatic.load_state_dict(model.state_dict())
+    made = emphatic(content, prosody, wanted, source, source, own)
+    torch.testing.assert_close(made, expected)
+    plain = model(content, prosody, wanted, source, source)
+    assert (made - plain).abs().max() > 1e-4
+    # Where there is no voice of one's own to go away from, nothing is emphasised.
+    torch.testing.assert_close(emphatic(content, prosody, wanted, source, source), plain)
+    torch.testing.assert_close(emphatic(content, prosody, wanted, source, source, wanted), plain)
+
+
 def test_gradients_reach_every_weight() -> None:
     model = _converter()
     source = torch.randn(1, 128 * 15)

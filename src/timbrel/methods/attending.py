@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbrel import registry
-from timbrel.analysis import Analysis, analyse
+from timbrel.analysis import Analysis, analyse, first_speech
 from timbrel.audio.mel import MelSpectrogram
 from timbrel.audio.windows import Window
 from timbrel.checkpoint import Checkpoint
@@ -30,6 +30,8 @@ from timbrel.voice import Voice
 
 #: Reference frames (62.5 a second) that count as speech: within this many nats of the loudest.
 _SPEECH_RANGE = 6.0
+#: Of a source: what its speaker's own voice is known by where the converter goes away from it.
+_OWN_SECONDS = 16.0
 #: Zeros after the end of a recording, so that its last samples have frames on both sides.
 _TAIL = 512
 
@@ -101,7 +103,11 @@ class AttendingMethod:
 
     def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`."""
-        return _Narration(self._networks, analysis, voice, seed)
+        own = None
+        if self._networks.converter.config.emphasis > 0 and analysis.log_f0_mean > 0:
+            speech = first_speech(analysis, source, self.input_rate, _OWN_SECONDS)
+            own = self._frames(torch.from_numpy(speech) * analysis.gain)
+        return _Narration(self._networks, analysis, voice, own, seed)
 
     def _frames(self, samples: Tensor) -> dict[str, Tensor]:
         """Reference frames of one recording at the standard level."""
@@ -119,7 +125,15 @@ class AttendingMethod:
 class _Narration:
     """One source in one voice; see `methods.Speak`."""
 
-    def __init__(self, networks: Networks, analysis: Analysis, voice: Voice, seed: int) -> None:
+    def __init__(
+        self,
+        networks: Networks,
+        analysis: Analysis,
+        voice: Voice,
+        own: dict[str, Tensor] | None,
+        seed: int,
+    ) -> None:
+        """`own` are the reference frames of the source's speaker, where there is an emphasis."""
         self._networks, self._analysis, self._seed = networks, analysis, seed
         self._hop = networks.content.spec_out.hop
         self._rate = networks.mel.spec.sample_rate
@@ -130,6 +144,7 @@ class _Narration:
         self._log_f0 = torch.cat([log_f0, log_f0[-1:].expand(_TAIL // self._hop)])
         self._curve = PitchCurve.of(self._log_f0, self._rate, self._hop)
         self._tokens = self._hear(voice)
+        self._own = None if own is None else self._refer(own)
 
     def __call__(self, window: Window, samples: Tensor) -> Tensor:
         ends = window.context_stop >= self._analysis.samples
@@ -159,17 +174,20 @@ class _Narration:
         pulses = self._curve.pulses(first, first + frames, self._rate)[:length]
         breath = noise(start, start + length, self._seed)
         made: Tensor = networks.converter(
-            content, prosody, self._tokens, self._on_device(pulses), self._on_device(breath)
+            content, prosody, self._tokens, self._on_device(pulses), self._on_device(breath), self._own
         )
         return made[0].cpu()
 
     def _hear(self, voice: Voice) -> VoiceTokens:
-        reference, each = self._networks.converter.reference, frames_of_each(voice)
-        heard: list[VoiceTokens] = [
-            reference(*(self._on_device(frames[kind]) for kind in ("content", "mel", "speech")))
-            for frames, _ in each
-        ]
+        each = frames_of_each(voice)
+        heard = [self._refer(frames) for frames, _ in each]
         return heard[0] if len(heard) == 1 else _union(heard, [weight for _, weight in each])
+
+    def _refer(self, frames: dict[str, Tensor]) -> VoiceTokens:
+        """Tokens of the reference frames of one voice."""
+        kinds = (self._on_device(frames[kind]) for kind in ("content", "mel", "speech"))
+        tokens: VoiceTokens = self._networks.converter.reference(*kinds)
+        return tokens
 
     def _on_device(self, tensor: Tensor) -> Tensor:
         """A batch of one."""

@@ -28,6 +28,8 @@ class ConverterConfig:
         mel: of the reference; two of its frames go with one frame of content.
         attend_after: the trunk blocks that a look at the reference follows.
         n_fft: of the synthesiser.
+        emphasis: how far the filters go beyond those for the wanted voice, away from those for the
+            speaker's own, as a share of what lies between the two.
     """
 
     content: FeatureSpec
@@ -40,6 +42,7 @@ class ConverterConfig:
     heads: int = 4
     attend_after: tuple[int, ...] = (1, 3, 5)
     n_fft: int = 512
+    emphasis: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +163,34 @@ class Converter(nn.Module):
             bias[:, 0], bias[:, 1], bias[:, 2] = -4.0, 0.0, -6.0
 
     def forward(
-        self, content: Tensor, prosody: Prosody, voice: VoiceTokens, pulses: Tensor, noise: Tensor
+        self,
+        content: Tensor,
+        prosody: Prosody,
+        voice: VoiceTokens,
+        pulses: Tensor,
+        noise: Tensor,
+        own: VoiceTokens | None = None,
     ) -> Tensor:
-        """Pulses and noise are the two sources, (B, 128 * (2 T - 1)), see `source_filter`."""
+        """Pulses and noise are the two sources, (B, 128 * (2 T - 1)), see `source_filter`.
+
+        With `own`, the voice of the speaker who is heard in the content, `emphasis` applies.
+        """
         filters = self.filters(content, prosody, voice).float()
+        if own is not None and self.config.emphasis > 0:
+            filters = self._emphasise(filters, self.filters(content, prosody, own).float())
         harmonic, phase, breath = filters.unbind(dim=2)
         return torch.as_tensor(self.synthesis(pulses, noise, harmonic, phase, breath))
+
+    def _emphasise(self, wanted: Tensor, own: Tensor) -> Tensor:
+        """Filters (B, 2 T, 3, F) farther from `own` than `wanted` is; the phase stays.
+
+        A converter that is unsure of a voice says something between all voices, and so leaves some of the
+        speaker's own. Going on in the direction in which two conditions differ is what classifier-free
+        guidance does (Ho & Salimans 2022).
+        """
+        apart = wanted - own
+        apart[:, :, 1] = 0.0
+        return wanted + self.config.emphasis * apart
 
     def filters(self, content: Tensor, prosody: Prosody, voice: VoiceTokens) -> Tensor:
         """Log-amplitude of the harmonic filter, its phase deviation, and log-amplitude of the noise filter,
