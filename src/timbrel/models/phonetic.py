@@ -84,6 +84,15 @@ class PhoneticEncoder(nn.Module):
             frames = layer(frames, turns)
         return torch.as_tensor((self.norm(frames) - self.mean) / self.deviation)
 
+    def beginnings(self, waveform: Tensor) -> Tensor:
+        """What the stem and the first layer make of a waveform (B, L, 1), side by side, (B, T, 2 width).
+
+        There, how it sounds is still heard; the later layers keep what is said.
+        """
+        frames = self.stem(waveform)
+        turns = rotations(frames.shape[1], self.config.rotary).to(frames.device)
+        return torch.cat([frames, self.layers[0](frames, turns)], dim=-1)
+
     @property
     def context(self) -> int:
         """Content frames on either side that can change a frame."""

@@ -1,14 +1,13 @@
 """An adversary that knows voices: is this a recording of the person who speaks in that reference?
 
 A fixed speaker encoder can be pleased by speech that is unlike the person in all it does not hear; a
-discriminator goes on to look for what is still missing. This one hears through the blocks of a frozen
-speaker encoder (Sauer et al. 2021), joins sound and reference by a product (Miyato & Koyama 2018), and
-refuses recordings of other people as it refuses what was made (Reed et al. 2016).
+discriminator goes on to look for what is still missing. This one hears through the first layers of a frozen
+network (Sauer et al. 2021), joins sound and voice by a product (Miyato & Koyama 2018), and refuses
+recordings of other people as it refuses what was made (Reed et al. 2016).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,113 +15,82 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
-from timbrel.models.speaker import ConvSpeakerEncoder
 from timbrel.train.adversary import frozen
 
 _SLOPE = 0.1
-#: Of unit vectors, so that their values are about as large as those of the pooled frames.
+#: Of unit vectors, so that their values are about as large as those of the frames.
 _VECTOR_GAIN = 8.0
 #: Where scores begin: what recordings of the right and of a wrong person have in the mean.
 _FIRST_SCORE = 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What a speaker encoder makes of speech.
-
-    Fields:
-        depths: the frames after each block, (B, T, W) each.
-        vectors: (B, E), of unit length.
-    """
-
-    depths: Sequence[Tensor]
-    vectors: Tensor
-
-    @classmethod
-    def by(cls, encoder: ConvSpeakerEncoder, mel: Tensor) -> Heard:
-        """Hears log-mels (B, T, D)."""
-        depths = encoder.trunk(mel)
-        return cls(depths, encoder.pool(depths[-1]))
-
-    def select(self, rows: slice) -> Heard:
-        """Those rows of the batch."""
-        return Heard([frames[rows] for frames in self.depths], self.vectors[rows])
-
-    def constant(self) -> Heard:
-        """The same without gradients."""
-        return Heard([frames.detach() for frames in self.depths], self.vectors.detach())
-
-
-@dataclass(frozen=True, slots=True)
 class Lineup:
-    """B recordings with references of the same people, and N pieces made in the voices of some of them.
+    """B recordings, what is known of their speakers, and N pieces made in the voices of some of them.
 
     Fields:
-        recorded, references: of the B people.
-        made: of the N pieces.
+        recorded, made: frames that a frozen network hears in them, (B, T, W) and (N, T, W).
+        references: unit vectors of other speech of the B people, (B, E).
         voices: (N,), which of the B each piece is made to sound like.
         speakers: (B,) identities; two of the B may be one person.
     """
 
-    recorded: Heard
-    references: Heard
-    made: Heard
+    recorded: Tensor
+    made: Tensor
+    references: Tensor
     voices: Tensor
     speakers: Tensor
 
 
 class VoiceAdversary(nn.Module):
-    """Scores frames of speech against references, from the blocks of one speaker encoder.
+    """Scores frames of speech against voices.
 
     Args:
-        encoder: whose every second block is heard.
+        heard: values of a frame that is heard.
+        vector: values of a speaker's vector.
         width: channels.
     """
 
-    def __init__(self, encoder: ConvSpeakerEncoder, width: int = 256) -> None:
+    def __init__(self, heard: int, vector: int, width: int = 256) -> None:
         super().__init__()
-        config = encoder.config
-        heard = len(range(0, config.blocks, 2))
-        self.join = weight_norm(nn.Conv1d(heard * config.width, width, 5, 2, padding=2))
+        self.join = weight_norm(nn.Conv1d(heard, width, 5, 2, padding=2))
         self.first = weight_norm(nn.Conv1d(width, width, 3, padding=1))
         self.thin = weight_norm(nn.Conv1d(width, width, 5, 2, padding=2))
         self.second = weight_norm(nn.Conv1d(width, width, 3, padding=1))
         self.alone = nn.Linear(width, 1)
         self.sound = nn.Linear(width, width)
-        self.voice = nn.Linear(config.embedding_dim + 2 * width, width)
+        self.voice = nn.Linear(vector, width)
         nn.init.zeros_(self.alone.weight)
         nn.init.constant_(self.alone.bias, _FIRST_SCORE)
         nn.init.normal_(self.voice.weight, std=0.01)
 
     def forward(self, sounds: Tensor, voices: Tensor) -> Tensor:
-        """Frames (B, T, H) from `listen` and voices (N, H) from `know` -> scores (B, N, T)."""
+        """Frames (B, T, H) from `listen`, voices (N, H) from `know` -> scores (B, N, T)."""
         together = torch.einsum("bth,nh->bnt", self.sound(sounds), voices) / sounds.shape[-1] ** 0.5
         alone: Tensor = self.alone(sounds)
         scores: Tensor = alone[:, None, :, 0] + together
         return scores
 
-    def listen(self, depths: Sequence[Tensor]) -> Tensor:
-        """The frames of all blocks, (B, T, W) each -> frames (B, T / 4, H)."""
-        hidden = _leaky(self.join(torch.cat(list(depths[::2]), dim=-1).transpose(1, 2)))
+    def listen(self, frames: Tensor) -> Tensor:
+        """Frames that were heard, (B, T, W) -> (B, T / 4, H)."""
+        hidden = _leaky(self.join(frames.transpose(1, 2)))
         hidden = hidden + _leaky(self.first(hidden))
         hidden = _leaky(self.thin(hidden))
         return (hidden + _leaky(self.second(hidden))).transpose(1, 2).float()
 
-    def know(self, references: Heard) -> Tensor:
-        """Whom the references are of, (B, H)."""
-        frames = self.listen(references.depths)
-        vectors = _VECTOR_GAIN * references.vectors
-        known: Tensor = self.voice(torch.cat([vectors, frames.mean(dim=1), frames.std(dim=1)], dim=-1))
+    def know(self, references: Tensor) -> Tensor:
+        """Vectors (B, E) -> voices (B, H)."""
+        known: Tensor = self.voice(_VECTOR_GAIN * references)
         return known
 
     def tell_apart(self, lineup: Lineup) -> Tensor:
         """The discriminator's loss, (): 1 is for a person's own recordings, 0 for all else."""
         known = self.know(lineup.references)
-        real = self(self.listen(lineup.recorded.depths), known)
+        real = self(self.listen(lineup.recorded), known)
         same = lineup.speakers[:, None] == lineup.speakers[None]
         own = (1 - real.diagonal(dim1=0, dim2=1)).square().mean()
         others = real.square().mean(dim=-1)[~same]
-        made = self(self.listen(lineup.made.constant().depths), known)[_pairs(lineup)].square().mean()
+        made = self(self.listen(lineup.made.detach()), known)[_pairs(lineup)].square().mean()
         # A batch of one person has no others, and the mean of nothing is no number.
         loss: Tensor = own + 0.5 * others.sum() / max(1, others.numel()) + made
         return loss
@@ -131,7 +99,7 @@ class VoiceAdversary(nn.Module):
         """The generator's loss, (): what was made should pass for a recording of the person."""
         with frozen(self):
             known = self.know(lineup.references)
-            scores: Tensor = self(self.listen(lineup.made.depths), known)[_pairs(lineup)]
+            scores: Tensor = self(self.listen(lineup.made), known)[_pairs(lineup)]
         return (1 - scores).square().mean()
 
 

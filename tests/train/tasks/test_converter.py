@@ -24,6 +24,7 @@ from timbrel.train.data import Batch, Data
 from timbrel.train.recipe import DataRecipe
 from timbrel.train.tasks.conversion import ConverterTask, Weights, excitation
 from timbrel.train.tasks.converter import Settings, build
+from timbrel.train.tasks.ears import Ears
 from timbrel.train.tasks.scenes import Disturbance, Scene
 from timbrel.train.teachers import Resemblyzer
 
@@ -87,7 +88,9 @@ def task(taught: Path, student: str, **settings: Any) -> ConverterTask:
 
 
 def full(taught: Path, student: str, resemblyzer: str, speaker: str) -> ConverterTask:
-    weights = Weights(adversarial=1.5, likeness=2.0, similarity=1.5, speaker=1.0, words=0.5, voice=1.5)
+    weights = Weights(
+        adversarial=1.5, likeness=2.0, similarity=1.5, speaker=1.0, words=0.5, voice=1.5, apart=1.0
+    )
     judges = {"resemblyzer": resemblyzer, "speaker": speaker}
     return task(taught, student, weights=weights, discriminator_width=2, voice_width=8, **judges)
 
@@ -182,6 +185,7 @@ def test_gradients_reach_what_learns_and_nothing_else(
             network.zero_grad(set_to_none=True)
     assert next(updates, None) is None
     named = {"mel", "spectra", "timbre", "likeness", "words", "similarity", "speaker", "adversarial", "voice"}
+    named |= {"apart"}
     assert named <= update.logs.keys()
     assert trainer.own is not None
     assert trainer.teacher is not None
@@ -244,7 +248,7 @@ def test_likeness_is_relative_and_of_every_block(taught: Path, student: str, spe
     nothing = scene.target[:0]
 
     def likeness(rebuilt: torch.Tensor) -> float:
-        return float(trainer._by_ear(trainer._line_up(rebuilt, nothing, scene))["likeness"].detach())
+        return float(trainer._by_ear(trainer._ears(rebuilt, nothing, scene), scene)["likeness"].detach())
 
     assert likeness(scene.target) == 0.0
     made = torch.randn(scene.target.shape, generator=torch.Generator().manual_seed(0)) * 0.1
@@ -268,8 +272,8 @@ def test_the_voice_is_compared_with_the_next_ones_reference(taught: Path, studen
     samples = references.audio
 
     def unlike(converted: torch.Tensor) -> float:
-        lineup = trainer._line_up(samples, converted, scene)
-        return float(trainer._by_ear(lineup)["speaker"].detach())
+        ears = trainer._ears(samples, converted, scene)
+        return float(trainer._by_ear(ears, scene)["speaker"].detach())
 
     itself, another = unlike(samples.roll(-1, dims=0)), unlike(samples)
     assert itself == pytest.approx(0.0, abs=1e-3)
@@ -285,6 +289,19 @@ def test_the_voice_is_not_judged_before_its_discriminator_has_learnt(
         updates = list(trainer.updates(batch(taught), step, torch.Generator().manual_seed(0)))
         assert [update.network for update in updates] == ["voices", "converter"]
         assert ("voice" in updates[-1].logs) == judged
+
+
+def test_what_still_sounds_like_its_source_costs_what_is_more_than_strangers_share() -> None:
+    """By hand: four people at right angles, then two who share half."""
+    references, converted = torch.eye(4), torch.tensor([[0.6, 0.8, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
+
+    def cost(speakers: torch.Tensor) -> float:
+        return float(Ears([], [], references, converted).nearness(speakers))
+
+    assert cost(torch.arange(4)) == pytest.approx((0.6 + 0.0) / 2)
+    references[1] = torch.tensor([0.5, 0.75**0.5, 0.0, 0.0])
+    assert cost(torch.arange(4)) == pytest.approx((0.6 - 2 * 0.5 / 12) / 2)
+    assert cost(torch.zeros(4)) == pytest.approx((0.6 + 0.0) / 2)
 
 
 def test_runs_of_both_kinds_one_after_the_other(

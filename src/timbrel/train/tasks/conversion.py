@@ -9,7 +9,7 @@ reference, the voice once more.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,10 +26,11 @@ from timbrel.train.average import follow
 from timbrel.train.data import Batch
 from timbrel.train.spectral import SpectralDistance
 from timbrel.train.tasks import Export, Preview, Task, Update, mean_figures
+from timbrel.train.tasks.ears import Ears
 from timbrel.train.tasks.scenes import Scene, Stage
 from timbrel.train.taught import speaker_vectors
 from timbrel.train.teachers import Resemblyzer
-from timbrel.train.voice_adversary import Heard, Lineup, VoiceAdversary
+from timbrel.train.voice_adversary import Lineup, VoiceAdversary
 
 #: Hz. Where pitch may be moved to.
 _PITCH_RANGE = (52.0, 545.0)
@@ -59,6 +60,8 @@ class Weights:
             relative to the size of the latter.
         similarity: from the teacher's vector of what was converted to that of its reference.
         speaker: the same by our speaker encoder.
+        apart: of how much nearer to its source's voice than strangers are, by our speaker encoder, what was
+            converted still is.
         words: from what the student hears in what was converted to what it hears in the recording.
     """
 
@@ -71,17 +74,18 @@ class Weights:
     likeness: float = 0.0
     similarity: float = 0.0
     speaker: float = 0.0
+    apart: float = 0.0
     words: float = 0.0
 
     @property
     def converts(self) -> bool:
         """Whether anything is said in another voice."""
-        return max(self.similarity, self.speaker, self.words, self.voice) > 0
+        return max(self.similarity, self.speaker, self.apart, self.words, self.voice) > 0
 
     @property
     def hears(self) -> bool:
         """Whether our speaker encoder is needed."""
-        return max(self.likeness, self.speaker, self.voice) > 0
+        return max(self.likeness, self.speaker, self.apart, self.voice) > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +164,8 @@ class ConverterTask(Task):
         if self.weights.converts:
             converted = self._convert(self.model, said, voice, len(rebuilt) // 2, generator)
             figures |= self._conversion(converted, scene)
-        lineup = self._line_up(rebuilt, converted, scene)
-        figures |= self._by_ear(lineup)
+        ears = self._ears(rebuilt, converted, scene)
+        figures |= self._by_ear(ears, scene)
         loss = self._weighted(figures)
         if self.adversary is not None:
             judges = self.adversary.choose(generator)
@@ -171,7 +175,8 @@ class ConverterTask(Task):
             deceived, features = self.adversary.deceive(judges, opinions, made)
             loss = loss + self.weights.adversarial * (deceived + self.weights.features * features)
             figures |= {"adversarial": deceived, "features": features}
-        if self.voices is not None and lineup is not None:
+        if self.voices is not None and ears is not None:
+            lineup = self._line_up(rebuilt, converted, ears.references, scene)
             told_apart = self.voices.tell_apart(lineup)
             yield Update(told_apart, "voices", {"voices": told_apart})
             if step >= self.voice_after:
@@ -244,34 +249,31 @@ class ConverterTask(Task):
             read = self.reading(voice.summary.float())
         return {"timbre": self._unlike(read, scene.references, scene.as_recorded)}
 
-    def _line_up(self, rebuilt: Tensor, converted: Tensor, scene: Scene) -> Lineup | None:
-        """Everything made, as our speaker encoder hears it, beside the recordings it should be like."""
+    def _ears(self, rebuilt: Tensor, converted: Tensor, scene: Scene) -> Ears | None:
         if self.own is None or not self.weights.hears:
             return None
-        with torch.no_grad():
-            recorded = Heard.by(self.own, self.stage.front_end(scene.target))
-            mel = scene.reference_mel.unflatten(-1, (2, -1)).flatten(1, 2)
-            references = Heard.by(self.own, mel)
-        made = Heard.by(self.own, self.stage.front_end(torch.cat([rebuilt, converted])))
-        voices = torch.cat([torch.arange(len(rebuilt)), _next(len(converted))]).to(rebuilt.device)
-        return Lineup(recorded, references, made, voices, scene.speakers)
+        return Ears.of(self.own, self.stage, rebuilt, converted, scene)
 
-    def _by_ear(self, lineup: Lineup | None) -> dict[str, Tensor]:
+    def _by_ear(self, ears: Ears | None, scene: Scene) -> dict[str, Tensor]:
         """What our speaker encoder finds wanting in what was rebuilt and in what was converted."""
-        figures: dict[str, Tensor] = {}
-        if lineup is None:
-            return figures
-        count = len(lineup.speakers)
-        rebuilt, converted = lineup.made.select(slice(count)), lineup.made.select(slice(count, None))
-        if self.weights.likeness > 0:
-            pairs = zip(rebuilt.depths, lineup.recorded.depths, strict=True)
-            apart = [functional.l1_loss(m.float(), r.float()) / r.float().abs().mean() for m, r in pairs]
-            figures["likeness"] = torch.stack(apart).mean()
-        if self.weights.speaker > 0:
-            wanted = lineup.references.vectors[lineup.voices[count:]]
-            likeness = functional.cosine_similarity(converted.vectors, wanted, dim=-1)
-            figures["speaker"] = (1 - likeness).mean()
-        return figures
+        if ears is None:
+            return {}
+        there = _next(len(ears.converted))
+        judgements: dict[str, Callable[[], Tensor]] = {
+            "likeness": ears.likeness,
+            "speaker": lambda: ears.distance(there),
+            "apart": lambda: ears.nearness(scene.speakers),
+        }
+        return {name: judge() for name, judge in judgements.items() if getattr(self.weights, name) > 0}
+
+    def _line_up(self, rebuilt: Tensor, converted: Tensor, references: Tensor, scene: Scene) -> Lineup:
+        """Everything made, as the student's first layers hear it, beside the recordings it should be like."""
+        hear = self.stage.student.beginnings
+        with torch.no_grad():
+            recorded = hear(scene.target[..., None])
+        made = hear(torch.cat([rebuilt, converted])[..., None])
+        voices = torch.cat([torch.arange(len(rebuilt)), _next(len(converted))]).to(rebuilt.device)
+        return Lineup(recorded, made, references, voices, scene.speakers)
 
     def _conversion(self, converted: Tensor, scene: Scene) -> dict[str, Tensor]:
         figures, count = {}, len(converted)

@@ -33,8 +33,8 @@ class Settings:
     student: checkpoint of the content encoder, who says what is said.
     start: checkpoint of a converter whose weights to start from.
     resemblyzer: file of its weights, needed where `weights.similarity` is above 0.
-    speaker: checkpoint of our speaker encoder, needed where `weights.likeness`, `weights.speaker` or
-        `weights.voice` is.
+    speaker: checkpoint of our speaker encoder, needed where `weights.likeness`, `weights.speaker`,
+        `weights.apart` or `weights.voice` is.
     model: sizes of the network, see `ConverterConfig`.
     disturbance: what training does to a scene.
     discriminator_width: channels of the discriminators' first layers.
@@ -60,8 +60,8 @@ class Settings:
             raise ConfigError("settings.resemblyzer, a file, belongs to weights.similarity, which needs it.")
         if self.weights.hears != bool(self.speaker):
             raise ConfigError(
-                "settings.speaker, a checkpoint, belongs to weights.likeness, weights.speaker and "
-                "weights.voice, which need it."
+                "settings.speaker, a checkpoint, belongs to weights.likeness, weights.speaker, "
+                "weights.apart and weights.voice, which need it."
             )
 
 
@@ -80,17 +80,17 @@ def build(settings: Settings, data: Data) -> ConverterTask:
         Stage(data.root, model.config.mel, student, settings.disturbance),
         data.root,
         settings.weights,
-        _adversaries(settings, judges),
+        _adversaries(settings, model, judges),
         judges,
         settings.average,
     )
 
 
-def _adversaries(settings: Settings, judges: Judges) -> Adversaries:
-    weights = settings.weights
+def _adversaries(settings: Settings, model: Converter, judges: Judges) -> Adversaries:
+    weights, width, voice = settings.weights, settings.voice_width, None
+    if weights.voice > 0 and judges.own is not None:
+        voice = VoiceAdversary(2 * model.config.content.dim, judges.own.spec_out.dim, width)
     sound = Adversary(width=settings.discriminator_width) if weights.adversarial > 0 else None
-    heard_by = judges.own if weights.voice > 0 else None
-    voice = VoiceAdversary(heard_by, settings.voice_width) if heard_by is not None else None
     return Adversaries(sound, voice, settings.voice_after)
 
 
