@@ -45,3 +45,7 @@ class EngineError(TimbrelError):
 
 class DownloadError(TimbrelError):
     """A published model cannot be fetched, or is not what its publisher states."""
+
+
+class EvaluationError(TimbrelError):
+    """Conversions cannot be scored: a judge is missing, or the list of cases is wrong."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from timbrel.verification.cache import Cache, Entry, content_hash
+from timbrel.cache import content_hash
+from timbrel.verification.cache import Cache, Entry
 
 CONTENT = "ab" * 32
 

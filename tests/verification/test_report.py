@@ -1,4 +1,4 @@
-"""The report holds every figure, is readable without a network, and is written whole or not at all."""
+"""The report holds every figure and is readable without a network."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from timbrel.errors import OutputError
-from timbrel.verification import documents, evaluation, pages, report
+from timbrel.reporting import folder
+from timbrel.verification import documents, evaluation, pages
 from timbrel.verification.calibration import Data, cllr, fit, minimum_cllr
 from timbrel.verification.evaluation import evaluate
 from timbrel.verification.findings import Findings
@@ -87,8 +87,8 @@ def test_a_page_asks_nobody_and_says_its_pictures_in_words(hearing: Hearing) -> 
 
 def test_every_figure_is_in_the_json(hearing: Hearing, tmp_path: Path) -> None:
     found = findings(3)
-    report.write(tmp_path / "report", documents.of_findings(found, hearing), "<p>", False)
-    kept = json.loads((tmp_path / "report" / report.JSON).read_text(encoding="utf-8"))
+    folder.write(tmp_path / "report", documents.of_findings(found, hearing), "<p>", False)
+    kept = json.loads((tmp_path / "report" / folder.JSON).read_text(encoding="utf-8"))
     assert kept["encoder"]["fingerprint"] == hearing.fingerprint
     assert kept["equal_error_rate"] == pytest.approx(found.evaluation.equal_error_rate, abs=1e-6)
     assert np.array(kept["similarity"]["mean"]).shape == (3, 3)
@@ -109,29 +109,3 @@ def test_many_speakers_stay_readable(hearing: Hearing, monkeypatch: pytest.Monke
     assert len(document["confused"]) == 20
     page = Elements(pages.of_findings(found, document))
     assert "50 groups" in page.text
-
-
-def test_a_report_takes_the_place_of_a_report_only_if_told_so(tmp_path: Path) -> None:
-    folder = tmp_path / "report"
-    report.write(folder, {"a": float("nan")}, "<p>", False)
-    assert json.loads((folder / report.JSON).read_text()) == {"a": None}
-    with pytest.raises(OutputError, match="--force"):
-        report.write(folder, {}, "", False)
-    report.write(folder, {"a": 2}, "<q>", True)
-    assert (folder / report.HTML).read_text() == "<q>"
-    assert [path.name for path in tmp_path.iterdir() if "report" in path.name] == ["report"]
-
-
-def test_what_is_no_report_is_never_replaced(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("precious")
-    (tmp_path / "file").write_text("precious")
-    for name, words in (
-        ("mine", "is no report"),
-        ("file", "is no report"),
-        ("report.html", "must be a folder"),
-        ("no/where", "no folder"),
-    ):
-        with pytest.raises(OutputError, match=words):
-            report.check_output(tmp_path / name, True)
-    assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"

@@ -18,14 +18,17 @@ from timbrel.cli import (
     demo,
     doctor,
     enrol,
+    evaluate,
     identify,
     import_,
     info,
+    listen,
     models,
     prepare,
     pull,
     teach,
     train,
+    trials,
     verify,
 )
 from timbrel.errors import TimbrelError
@@ -72,6 +75,9 @@ for command in (
     verify,
     identify,
     calibrate,
+    trials,
+    evaluate,
+    listen,
 ):
     command.register(app)
 

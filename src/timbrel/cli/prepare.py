@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,8 +79,8 @@ def prepare(
     if name == layouts.PREPARED:
         raise CorpusError(f"{source} has been prepared already: give the corpus it was made from.")
     utterances = _of_splits(layouts.read(name, source, microphone), split, source)
-    plan = _plan(name, utterances, unseen, held_out, seed)
-    utterances, rule = _divide(name, utterances, plan)
+    plan = plan_of(name, utterances, unseen, held_out, seed)
+    utterances, rule = divide_corpus(name, utterances, plan)
     wanted = Wanted(sample_rate, layouts.LAYOUTS[name].trims if trim is None else trim, shortest, need_text)
     warn(filter(None, [divided_otherwise(utterances, out, rule)]))
     with open_engine(engine, address, workers) as crew, progress_line("preparing") as advance:
@@ -92,20 +92,23 @@ def prepare(
     typer.echo("\n".join([*_summary(out, report), *_split_lines(out)]))
 
 
-def _of_splits(utterances: list[Utterance], split: str, source: Path) -> list[Utterance]:
-    """Those of the named splits."""
-    if not split:
-        return utterances
-    names = {name.strip() for name in split.split(",")}
+def split_names(split: str, utterances: Iterable[Utterance], source: Path) -> set[str]:
+    """The splits that were named, none if all are meant; raises CorpusError if the corpus lacks one."""
+    names = {name.strip() for name in split.split(",")} if split else set()
     known = {utterance.split for utterance in utterances}
     if names - known:
         raise CorpusError(
             f"{source} has no split {', '.join(sorted(names - known))}: it has {', '.join(sorted(known))}."
         )
-    return [utterance for utterance in utterances if utterance.split in names]
+    return names
 
 
-def _plan(
+def _of_splits(utterances: list[Utterance], split: str, source: Path) -> list[Utterance]:
+    names = split_names(split, utterances, source)
+    return [utterance for utterance in utterances if not names or utterance.split in names]
+
+
+def plan_of(
     name: str, utterances: list[Utterance], unseen: str | None, held_out: float | None, seed: int | None
 ) -> Plan | None:
     """How to divide the corpus; None keeps its own splits."""
@@ -133,7 +136,7 @@ def _unseen(text: str) -> int | tuple[str, ...]:
     return names
 
 
-def _divide(
+def divide_corpus(
     name: str, utterances: list[Utterance], plan: Plan | None
 ) -> tuple[list[Utterance], dict[str, object]]:
     """The corpus in splits, and the rule they follow."""

@@ -105,7 +105,8 @@ def _check(
     force: bool,
 ) -> None:
     """Refuses what does not go together, and a report that could not be written."""
-    from timbrel.verification import pictures, report
+    from timbrel.reporting import folder
+    from timbrel.verification import pictures
 
     pair = first is not None and second is not None
     if [pair, trials is not None, corpus is not None, converted is not None].count(True) != 1 or (
@@ -115,7 +116,7 @@ def _check(
     if pair and output is not None:
         raise ConfigError("A report is of many recordings: give --trials, --corpus or --converted with it.")
     if output is not None:
-        report.check_output(output, force)
+        folder.check_output(output, force)
         pictures.require()
 
 
@@ -148,7 +149,8 @@ def _reading(score: float, limit: float, calibration: Calibration | None) -> Ite
 
 
 def _report(trials: Trials, name: str, settings: _Settings) -> None:
-    from timbrel.verification import documents, pages, report
+    from timbrel.reporting import folder
+    from timbrel.verification import documents, pages
     from timbrel.verification.findings import verify as run
     from timbrel.verification.hearing import Hearing
 
@@ -159,13 +161,13 @@ def _report(trials: Trials, name: str, settings: _Settings) -> None:
         found = run(trials, name, hearing, settings.rule, calibration, cohort, progress)
     if settings.output is not None:
         document = documents.of_findings(found, hearing)
-        report.write(settings.output, document, pages.of_findings(found, document), settings.force)
+        folder.write(settings.output, document, pages.of_findings(found, document), settings.force)
     typer.echo("\n".join(_figures(found)))
     warn_excluded(found.vectors.problems.values())
 
 
 def _figures(found: Findings) -> Iterator[str]:
-    from timbrel.verification.intervals import percent
+    from timbrel.intervals import percent
 
     one, data, trials = found.evaluation, found.data, found.scored.trials
     yield f"{data.name}: {data.speakers:,} speakers, {data.recordings:,} recordings"
@@ -182,7 +184,8 @@ def _figures(found: Findings) -> Iterator[str]:
 
 
 def _judge(table: Path, root: Path | None, skip_missing: bool, settings: _Settings) -> None:
-    from timbrel.verification import documents, pages, report
+    from timbrel.reporting import folder
+    from timbrel.verification import documents, pages
     from timbrel.verification.conversions import judge
     from timbrel.verification.hearing import Hearing
     from timbrel.verification.lists import read_conversions
@@ -196,13 +199,13 @@ def _judge(table: Path, root: Path | None, skip_missing: bool, settings: _Settin
         found = judge(conversions, hearing, limit, cohort, progress)
     if settings.output is not None:
         document = documents.of_verdict(found, hearing, table.name, missing)
-        report.write(settings.output, document, pages.of_verdict(found, document), settings.force)
+        folder.write(settings.output, document, pages.of_verdict(found, document), settings.force)
     typer.echo("\n".join(_verdict(found, rule, len(missing))))
     warn_excluded(found.excluded)
 
 
 def _verdict(found: Verdict, rule: str, missing: int) -> Iterator[str]:
-    from timbrel.verification.intervals import percent
+    from timbrel.intervals import percent
 
     yield f"{len(found.rows)} conversions, threshold {found.threshold:.3f} ({rule})"
     if missing:

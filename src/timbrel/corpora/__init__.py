@@ -46,7 +46,7 @@ def check_ids(utterances: Iterable[Utterance]) -> None:
     paths: dict[str, Path] = {}
     for utterance in utterances:
         parts = utterance.id.split("/")
-        if len(parts) != 2 or any(not _is_file_name(part) for part in parts):
+        if len(parts) != 2 or any(not is_file_name(part) for part in parts):
             raise CorpusError(
                 f"{utterance.path}: speaker and name make the id {utterance.id!r}, which cannot be a file "
                 "name: rename the speaker or the file."
@@ -59,7 +59,8 @@ def check_ids(utterances: Iterable[Utterance]) -> None:
         paths[utterance.id] = utterance.path
 
 
-def _is_file_name(part: str) -> bool:
+def is_file_name(part: str) -> bool:
+    """Whether this can be the name of a file or folder on any system."""
     # Control characters and bytes that are no text would break the index or another system's paths.
     bad = any(letter == "\\" or ord(letter) < 32 or "\ud800" <= letter <= "\udfff" for letter in part)
     return bool(part) and not part.startswith(".") and not bad

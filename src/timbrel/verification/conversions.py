@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from timbrel.errors import CorpusError
+from timbrel.intervals import Rate, rate_of_speakers
 from timbrel.verification.hearing import Hearing, Progress
-from timbrel.verification.intervals import Rate, rate_of_speakers
 from timbrel.verification.lists import Conversion
 from timbrel.verification.scoring import Cohort, Scorer
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from timbrel.detection import ErrorCurve, error_curve
 from timbrel.errors import CorpusError
-from timbrel.verification.intervals import Rate, rate_of_pairs, rate_of_speakers
+from timbrel.intervals import Rate, rate_of_pairs, rate_of_speakers
 from timbrel.verification.scoring import Scored
 from timbrel.verification.thresholds import Rule
 from timbrel.verification.trials import Block, Trials

@@ -13,10 +13,11 @@ import torch
 
 from timbrel.audio import condition, io
 from timbrel.audio.io import Waveform
+from timbrel.cache import content_hash
 from timbrel.errors import AudioError
 from timbrel.methods.listening import Listener, find_speaker_encoder
 from timbrel.registry import DEFAULT_MODEL
-from timbrel.verification.cache import Cache, Entry, content_hash
+from timbrel.verification.cache import Cache, Entry
 
 #: Of a longer recording the beginning is heard.
 MAX_SECONDS = 60.0

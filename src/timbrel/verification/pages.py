@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from timbrel.verification import page, pictures
+from timbrel.intervals import percent
+from timbrel.reporting import page
+from timbrel.verification import pictures
 from timbrel.verification.conversions import Verdict
 from timbrel.verification.evaluation import Evaluation
 from timbrel.verification.findings import Findings
-from timbrel.verification.intervals import percent
 
 
 def of_findings(found: Findings, document: Mapping[str, Any]) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from timbrel.errors import ConfigError
+from timbrel.reporting.page import Picture
 from timbrel.verification.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -25,15 +25,6 @@ _LEAST_POINTS = 5
 _COLOURS, _MARKERS = "tab20", "os^DvP*X"
 #: Error rates a DET curve shows, in per cent.
 _TICKS = (0.01, 0.1, 0.5, 1, 2, 5, 10, 20, 40, 60, 80)
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A PNG, its caption, and what it shows in words."""
-
-    png: bytes
-    caption: str
-    words: str
 
 
 def require() -> None:

@@ -38,19 +38,25 @@ def check_output(folder: Path, force: bool) -> None:
         raise OutputError(f"{folder} exists already; use --force to replace it.")
 
 
-def write(folder: Path, document: Mapping[str, Any], html: str, force: bool) -> None:
+def write(
+    folder: Path, document: Mapping[str, Any], html: str, force: bool, files: Mapping[str, str] | None = None
+) -> None:
     """Writes both files into a new folder; with `force` it takes the place of an older report.
+
+    Args:
+        files: texts that lie beside them, by name.
 
     Raises:
         OutputError: as `check_output`.
     """
     check_output(folder, force)
     draft, previous = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("partial", "old"))
-    text = json.dumps(_rounded(document), indent=1, allow_nan=False) + "\n"
+    text = json.dumps(rounded(document), indent=1, allow_nan=False) + "\n"
     try:
         draft.mkdir()
         (draft / JSON).write_text(text, encoding="utf-8")
-        (draft / HTML).write_text(html, encoding="utf-8", errors="backslashreplace")
+        for name, content in {HTML: html, **(files or {})}.items():
+            (draft / name).write_text(content, encoding="utf-8", errors="backslashreplace")
         if folder.exists():
             folder.rename(previous)
         draft.rename(folder)
@@ -63,10 +69,10 @@ def write(folder: Path, document: Mapping[str, Any], html: str, force: bool) -> 
         shutil.rmtree(previous, ignore_errors=True)
 
 
-def _rounded(found: Any) -> Any:
+def rounded(found: Any) -> Any:
     """The same with floats of six digits, and null for what is not a number."""
     if isinstance(found, float):
         return round(found, 6) if np.isfinite(found) else None
     if isinstance(found, Mapping):
-        return {key: _rounded(value) for key, value in found.items()}
-    return [_rounded(value) for value in found] if isinstance(found, list | tuple) else found
+        return {key: rounded(value) for key, value in found.items()}
+    return [rounded(value) for value in found] if isinstance(found, list | tuple) else found

@@ -31,7 +31,7 @@ def rate_of_speakers(errors: np.ndarray, counts: np.ndarray, *, seed: int = 0) -
     Args:
         errors, counts: (S,) of each speaker.
     """
-    weights = _draws(len(counts), seed)
+    weights = draws(len(counts), seed)
     return _rate(errors.sum(), counts.sum(), weights @ errors, weights @ counts)
 
 
@@ -42,7 +42,7 @@ def rate_of_pairs(errors: np.ndarray, counts: np.ndarray, *, seed: int = 0) -> R
         errors, counts: (S, S) of each pair of speakers, on one side of the diagonal. What stands on the
             diagonal are pairs of speakers who are drawn together, as members of one group.
     """
-    weights = _draws(len(counts), seed)
+    weights = draws(len(counts), seed)
     return _rate(errors.sum(), counts.sum(), _weighted(weights, errors), _weighted(weights, counts))
 
 
@@ -56,10 +56,10 @@ def percent(rate: Rate) -> str:
     return f"{100 * rate.value:.2f} % ({100 * rate.low:.2f} to {100 * rate.high:.2f})"
 
 
-def _draws(speakers: int, seed: int) -> np.ndarray:
-    """How often each speaker is drawn, (draws, S)."""
+def draws(speakers: int, seed: int, number: int = _DRAWS) -> np.ndarray:
+    """How often each of S speakers is drawn, (number, S)."""
     random = np.random.default_rng(seed)
-    drawn = random.multinomial(speakers, np.full(speakers, 1 / speakers), size=_DRAWS)
+    drawn = random.multinomial(speakers, np.full(speakers, 1 / speakers), size=number)
     return np.asarray(drawn, dtype=np.float64)
 
 

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from string import Template
 
-from timbrel.verification.pictures import Picture
-
 _TEMPLATE = Path(__file__).with_name("page.html")
 
 Cell = str | float | int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A PNG, its caption, and what it shows in words."""
+
+    png: bytes
+    caption: str
+    words: str
 
 
 def page(title: str, sections: Iterable[str]) -> str:

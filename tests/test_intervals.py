@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from timbrel.verification.intervals import Rate, percent, rate_of_pairs, rate_of_speakers
+from timbrel.intervals import Rate, percent, rate_of_pairs, rate_of_speakers
 
 
 def test_speakers_are_drawn_with_replacement() -> None:

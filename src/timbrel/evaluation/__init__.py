@@ -1,0 +1,1 @@
+"""How good conversions are: pairs, systems side by side, metrics, statistics and reports."""

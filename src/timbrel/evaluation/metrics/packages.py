@@ -1,0 +1,104 @@
+"""What a judge needs on this machine: packages, the weights inside them, and files of a model hub."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from timbrel.errors import EvaluationError
+
+#: How packages are had that are needed for their code, or for their weights only: what those declare to need
+#: would bring another torch, or ask for a compiler.
+EXTRA = "pip install 'timbrel[evaluate]'"
+BARE = "pip install --no-deps"
+OFFLINE = "it then works offline"
+
+
+def require(judge: str, modules: Iterable[str], install: str, after: str = OFFLINE) -> None:
+    """Sees to it that packages are there, without importing them.
+
+    Args:
+        judge: who needs them.
+        install: the command that installs what is missing.
+        after: whether the judge then works without a network connection, as a clause.
+
+    Raises:
+        EvaluationError: one is not.
+    """
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        raise EvaluationError(f"{judge} needs {' and '.join(missing)}: {install}; {after}.")
+
+
+def packaged(judge: str, package: str, member: str, install: str) -> Path:
+    """A file inside an installed package, which is not imported.
+
+    Raises:
+        EvaluationError: the package is missing, or this version of it holds no such file.
+    """
+    require(judge, [package], install)
+    spec = importlib.util.find_spec(package)
+    folders = (spec.submodule_search_locations if spec is not None else None) or []
+    found = [Path(folder) / member for folder in folders if (Path(folder) / member).is_file()]
+    if not found:
+        raise EvaluationError(
+            f"{judge} needs {member} of the package {package}, which the installed version does not hold: "
+            f"{install}; {OFFLINE}."
+        )
+    return found[0]
+
+
+def hub_folder(judge: str, repository: str, patterns: list[str], download: bool) -> Path:
+    """The folder with the files of a repository on the Hugging Face hub.
+
+    Args:
+        patterns: of the files that are needed.
+        download: whether what is not here may be fetched.
+
+    Raises:
+        EvaluationError: it is not here, and may not or cannot be fetched.
+    """
+    require(judge, ["huggingface_hub"], "pip install 'timbrel[pull]'", "its weights are then downloaded once")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        found = snapshot_download(repository, allow_patterns=patterns, local_files_only=not download)
+    except (LocalEntryNotFoundError, HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+        raise EvaluationError(not_here(judge, repository, download)) from error
+    return Path(found)
+
+
+def not_here(judge: str, model: str, download: bool) -> str:
+    """The sentence about a network that no package holds."""
+    tried = "could not be downloaded" if download else "are not on this machine"
+    way = "try again with a network connection" if download else "allow the download once"
+    return f"The weights of {judge} ({model}) {tried}: {way}, or put them there by hand; {OFFLINE}."
+
+
+def fingerprint(formula: str, distributions: Iterable[str] = (), files: Iterable[Path] = ()) -> str:
+    """Names what makes a figure: our formula and packages with their versions, weights by their SHA-256.
+
+    "dnsmos-1 speechmos-0.0.1.1 1b7a2c3d4e5f6071"
+    """
+    versions = [f"{name}-{importlib.metadata.version(name)}" for name in distributions]
+    return " ".join([formula, *versions, *(_digest(path) for path in files)])
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def open_network(path: Path) -> Any:
+    """An ONNX or ORT network, run by one thread: the runner measures several cases side by side."""
+    import onnxruntime  # type: ignore[import-untyped]
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

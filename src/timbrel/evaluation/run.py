@@ -1,0 +1,290 @@
+"""The whole way: convert what is missing, score what is missing, and write down what was found.
+
+OUT/pairs.csv              the list, with absolute paths
+OUT/converted/SYSTEM/      what each model made, and the copy synthesis
+OUT/results.json           every figure
+OUT/scores.csv             every number, a row for each pair and system
+OUT/report.html            the same to look at and to listen to
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from timbrel.engines import Engine
+from timbrel.engines.local import Processes
+from timbrel.errors import EvaluationError, OutputError
+from timbrel.evaluation import documents, report, scoring, summary
+from timbrel.evaluation.converting import Produced, Progress, by_model, by_vocoder, produce
+from timbrel.evaluation.hashes import Hashes
+from timbrel.evaluation.metrics import Metric, SpeakerMetric
+from timbrel.evaluation.pairs import OPTIONAL, PATHS, SEPARATOR, Pair, find_converted, read_pairs
+from timbrel.evaluation.summary import Scores, Summary
+from timbrel.evaluation.systems import COPY, SOURCE, System, Wanted, check_names, model_fingerprint
+from timbrel.evaluation.voices import EqualErrors, Spoofing, equal_errors, spoofing
+from timbrel.reporting.folder import rounded
+
+PAIRS, CONVERTED, RESULTS, SCORES, REPORT = (
+    "pairs.csv",
+    "converted",
+    "results.json",
+    "scores.csv",
+    "report.html",
+)
+#: Names a stage of the work and follows it.
+Stage = Callable[[str], AbstractContextManager[Progress]]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for.
+
+    Fields:
+        metrics: by name; none for all that can be had.
+        vocoder: of the copy synthesis; None for Griffin-Lim.
+        verifier: whose verdict on spoofing is asked for; None for the usual one.
+        audio_mb: megabytes of audio and spectrograms that the report may hold.
+        audio_files: put them beside the report instead of into it.
+        download: whether metrics may fetch what they lack.
+    """
+
+    table: Path
+    systems: tuple[Wanted, ...]
+    out: Path
+    root: Path | None = None
+    limit: int | None = None
+    metrics: tuple[str, ...] = ()
+    controls: bool = True
+    vocoder: str | None = None
+    verifier: str | None = None
+    device: str = "auto"
+    seed: int = 0
+    audio_mb: float = 20.0
+    audio_files: bool = False
+    download: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What was found.
+
+    Fields:
+        list_hash: names the pairs, whatever the table is called.
+        missing: metrics that were left out, and why.
+        problems: what could not be converted or measured, in sentences.
+        new_conversions, new_scores: how much was not there before.
+    """
+
+    table: Path
+    list_hash: str
+    pairs: Sequence[Pair]
+    systems: Sequence[System]
+    metrics: Sequence[Metric]
+    missing: Mapping[str, str]
+    scores: Scores
+    summary: Summary
+    equal_errors: Sequence[EqualErrors]
+    spoofing: Spoofing | None
+    problems: Sequence[str]
+    new_conversions: int
+
+
+def evaluate(request: Request, engine: Engine | None, stage: Stage) -> Evaluation:
+    """Does everything that is asked for, and writes it.
+
+    Raises:
+        EvaluationError: the list, the systems or the metrics are not as they should be.
+        CheckpointError: there is no such model.
+        OutputError: the folder is something else, holds an evaluation of other pairs, or cannot be written.
+        EngineError: no worker can be started.
+    """
+    check_names(request.systems)
+    pairs = read_pairs(request.table, request.root, request.limit)
+    given = {one.name: find_converted(one.folder, pairs) for one in request.systems if one.folder}
+    chosen, missing = scoring.choose(request.metrics, download=request.download)
+    hashes = Hashes()
+    list_hash = _open(request, pairs, hashes)
+    metrics = list(chosen.values())
+    systems, new = _systems(request, pairs, given, hashes, engine, stage)
+    cases = [pair.case(one.files[pair.id]) for one in systems for pair in pairs if pair.id in one.files]
+    with stage("scoring") as progress:
+        scored = scoring.score(cases, chosen, hashes, engine, progress, download=request.download)
+    scores = summary.gather(pairs, systems, metrics, scored)
+    with stage("comparing voices") as progress:
+        equal = list(_equal_errors(pairs, systems, metrics, hashes, progress))
+        fooled = spoofing(pairs, systems, request.verifier)
+    failures = [why for one in scored for why in one.problems.values()]
+    found = Evaluation(
+        table=request.table,
+        list_hash=list_hash,
+        pairs=pairs,
+        systems=systems,
+        metrics=metrics,
+        missing=missing,
+        scores=scores,
+        summary=summary.summarise(scores, systems),
+        equal_errors=equal,
+        spoofing=fooled,
+        problems=_problems(systems, failures, fooled),
+        new_conversions=new,
+    )
+    with stage("writing the report") as progress:
+        _write(found, request, progress)
+    return found
+
+
+def _open(request: Request, pairs: Sequence[Pair], hashes: Hashes) -> str:
+    """Makes the folder, or makes sure that it is that of these pairs; gives the hash of the list.
+
+    Raises:
+        OutputError: it is something else.
+    """
+    out = request.out
+    table = _table(pairs)
+    rows = [[pair.id, hashes.of(pair.source), hashes.of(pair.target), pair.text] for pair in pairs]
+    list_hash = hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+    if out.suffix.lower() in (".html", ".json", ".csv"):
+        raise OutputError(f"{out} must be a folder: {REPORT}, {RESULTS} and {SCORES} are written into it.")
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file: give a folder.")
+    if out.is_dir() and any(out.iterdir()):
+        if not (out / PAIRS).is_file() or not (out / CONVERTED).is_dir():
+            raise OutputError(f"{out} exists and is no evaluation: choose another name.")
+        if (out / PAIRS).read_text(encoding="utf-8", errors="replace") != table and not request.force:
+            raise OutputError(
+                f"{out} holds an evaluation of other pairs: choose another name, or --force to replace it."
+            )
+    try:
+        (out / CONVERTED).mkdir(parents=True, exist_ok=True)
+        _replace(out / PAIRS, table)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written: {error.strerror or error}.") from error
+    return list_hash
+
+
+def _table(pairs: Sequence[Pair]) -> str:
+    """The list as a CSV that `read_pairs` reads from anywhere."""
+    text = io.StringIO()
+    columns = ["id", *PATHS, *(name for name in OPTIONAL if name not in ("id", "parallel"))]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for pair in pairs:
+        row: dict[str, object] = {name: getattr(pair, name) or "" for name in columns}
+        for name in PATHS:
+            row[name] = Path(str(row[name])).resolve() if row[name] else ""
+        row["references"] = SEPARATOR.join(str(path.resolve()) for path in pair.references)
+        writer.writerow(row)
+    return text.getvalue()
+
+
+def _systems(
+    request: Request,
+    pairs: Sequence[Pair],
+    given: Mapping[str, Mapping[str, Path]],
+    hashes: Hashes,
+    engine: Engine | None,
+    stage: Stage,
+) -> tuple[list[System], int]:
+    """All systems with their files, the controls first, and how many files had to be made."""
+    # One process for each system at least, so that its memory is its own.
+    crew = engine or Processes(1)
+    folder, systems, new = request.out / CONVERTED, list[System](), 0
+    if request.controls:
+        vocoder = request.vocoder
+        recipe = f"copy {model_fingerprint(vocoder) if vocoder else 'griffin-lim'}"
+        with stage(COPY) as progress:
+            made = produce(pairs, folder / COPY, by_vocoder(vocoder), recipe, hashes, crew, progress)
+        systems.append(System(SOURCE, "control", {pair.id: pair.source for pair in pairs}))
+        systems.append(_system(COPY, "control", vocoder or "Griffin-Lim", made))
+        new += made.new
+    for wanted in request.systems:
+        if wanted.model is None:
+            systems.append(System(wanted.name, "files", given[wanted.name]))
+            _link(folder / wanted.name, wanted.folder)
+            continue
+        weights = model_fingerprint(wanted.model)
+        make = by_model(wanted.model, request.device, request.seed)
+        with stage(wanted.name) as progress:
+            made = produce(
+                pairs, folder / wanted.name, make, f"{weights} seed {request.seed}", hashes, crew, progress
+            )
+        systems.append(_system(wanted.name, "model", weights, made))
+        new += made.new
+    for system in systems:
+        if not system.files:
+            why = next(iter((system.problems or {}).values()), "")
+            raise EvaluationError(f"{system.name} converted none of the {len(pairs)} pairs: {why}")
+    return systems, new
+
+
+def _system(name: str, kind: str, made_by: str, made: Produced) -> System:
+    converts = kind == "model"
+    return System(
+        name=name,
+        kind="model" if converts else "control",
+        files=made.files,
+        made_by=made_by,
+        speed=made.speed if converts else None,
+        problems=made.problems,
+    )
+
+
+def _link(place: Path, folder: Path | None) -> None:
+    """What another system made, found beside the rest; where links cannot be made, it stays where it is."""
+    if folder is not None and not place.exists():
+        with contextlib.suppress(OSError):
+            place.unlink(missing_ok=True)
+            place.symlink_to(folder.resolve(), target_is_directory=True)
+
+
+def _equal_errors(
+    pairs: Sequence[Pair],
+    systems: Sequence[System],
+    metrics: Sequence[Metric],
+    hashes: Hashes,
+    progress: Progress,
+) -> list[EqualErrors]:
+    encoders = [metric for metric in metrics if isinstance(metric, SpeakerMetric)]
+    found = []
+    for number, (metric, system) in enumerate([(one, two) for one in encoders for two in systems]):
+        progress(number, len(encoders) * len(systems))
+        found.append(equal_errors(metric, pairs, system, hashes))
+    return [one for one in found if one]
+
+
+def _problems(systems: Sequence[System], failures: Sequence[str], fooled: Spoofing) -> list[str]:
+    unconverted = [
+        f"{system.name}, {name}: {why}" for system in systems for name, why in (system.problems or {}).items()
+    ]
+    return [*unconverted, *dict.fromkeys(failures), *([fooled.problem] if fooled.problem else [])]
+
+
+def _write(found: Evaluation, request: Request, progress: Progress) -> None:
+    """The three files of the results, each whole or not at all."""
+    try:
+        page = report.page(found, request.out, request.audio_mb, request.audio_files, progress)
+        document = rounded(documents.results(found))
+        _replace(request.out / RESULTS, json.dumps(document, indent=1, allow_nan=False) + "\n")
+        _replace(request.out / SCORES, documents.scores_csv(found))
+        _replace(request.out / REPORT, page)
+    except OSError as error:
+        raise OutputError(f"{request.out} cannot be written: {error.strerror or error}.") from error
+
+
+def _replace(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,166 @@
+"""Whose voice is it, to a machine: equal error rates as in kNN-VC, and how often verification is fooled.
+
+Baas, van Niekerk and Kamper 2023 ("Voice conversion with just nearest neighbors") ask how well a speaker
+encoder tells converted speech from the target speaker's own: pairs of two true recordings of a target
+speaker are the one kind, pairs of a conversion and a true recording the other. An equal error rate of 50 %
+says that the encoder cannot tell them apart, 0 % that it always can. The true recordings are all that the
+list of pairs has of the speaker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from timbrel import registry
+from timbrel.detection import error_curve
+from timbrel.errors import TimbrelError
+from timbrel.evaluation.hashes import Hashes
+from timbrel.evaluation.metrics import SpeakerMetric
+from timbrel.evaluation.pairs import Pair
+from timbrel.evaluation.scoring import voices
+from timbrel.evaluation.statistics import LEAST_SPEAKERS
+from timbrel.evaluation.systems import System
+from timbrel.intervals import Rate, draws
+from timbrel.registry import DEFAULT_MODEL
+from timbrel.verification import calibration
+from timbrel.verification.conversions import Verdict, judge
+from timbrel.verification.hearing import Hearing
+from timbrel.verification.lists import Conversion
+
+#: Weights that no model of ours was chosen by; taken where somebody has imported them.
+_INDEPENDENT = "resemblyzer"
+_BINS = 2000
+
+Vectors = Mapping[Path, tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class EqualErrors:
+    """How well an encoder tells conversions from true recordings.
+
+    Fields:
+        rate: 0..0.5 and more, with a 95 % interval over target speakers; higher is better.
+        true_pairs, converted_pairs: how many of each kind.
+    """
+
+    metric: str
+    system: str
+    rate: Rate
+    true_pairs: int
+    converted_pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spoofing:
+    """What `timbrel verify --converted` says of each system, by what encoder; or why it says nothing."""
+
+    encoder: str
+    threshold: float
+    verdicts: Mapping[str, Verdict]
+    problem: str = ""
+
+
+def equal_errors(
+    metric: SpeakerMetric, pairs: Sequence[Pair], system: System, hashes: Hashes
+) -> EqualErrors | None:
+    """By one encoder; None where no target speaker has two recordings, or nothing was converted."""
+    own = _recordings(pairs, hashes)
+    converted = [(pair.target_speaker, system.files[pair.id]) for pair in pairs if pair.id in system.files]
+    true_paths = [path for paths in own.values() for path in paths]
+    vectors = voices(metric, [*true_paths, *(path for _, path in converted)], hashes)
+    same = {name: _within(paths, vectors) for name, paths in own.items()}
+    other = {
+        name: _between([path for to, path in converted if to == name], own[name], vectors) for name in own
+    }
+    genuine, made = (np.concatenate([*scores.values(), np.zeros(0)]) for scores in (same, other))
+    if not (len(genuine) and len(made)):
+        return None
+    value = error_curve(genuine, made).equal_error_rate()
+    low, high = _limits(list(same.values()), list(other.values()))
+    return EqualErrors(metric.name, system.name, Rate(value, low, high), len(genuine), len(made))
+
+
+def spoofing(pairs: Sequence[Pair], systems: Sequence[System], verifier: str | None) -> Spoofing:
+    """How often a verifier takes conversions for their target, at the threshold of its calibration.
+
+    Args:
+        verifier: a model by name or folder; by default Resemblyzer's weights if they were imported, and
+            else the bundled encoder.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    names = {one.name for one in registry.installed()}
+    hearing = Hearing(verifier or (_INDEPENDENT if _INDEPENDENT in names else DEFAULT_MODEL))
+    known = calibration.bundled(hearing.fingerprint)
+    if known is None:
+        problem = f"The encoder {hearing.name} has no calibration that ships, so nobody knows its threshold."
+        return Spoofing(hearing.name, float("nan"), {}, problem)
+    verdicts: dict[str, Verdict] = {}
+    problem = ""
+    for system in systems:
+        made = [
+            Conversion(pair.source, pair.target, system.files[pair.id])
+            for pair in pairs
+            if pair.id in system.files
+        ]
+        try:
+            verdicts[system.name] = judge(made, hearing, known.threshold)
+        except TimbrelError as error:
+            problem = f"{system.name}: {error}"
+    return Spoofing(hearing.name, known.threshold, verdicts, problem)
+
+
+def _recordings(pairs: Sequence[Pair], hashes: Hashes) -> dict[str, list[Path]]:
+    """True recordings of each target speaker, each content once."""
+    found: dict[str, dict[str, Path]] = {pair.target_speaker: {} for pair in pairs}
+    for pair in pairs:
+        spoken = [(pair.target_speaker, path) for path in (pair.target, *pair.references)]
+        spoken.append((pair.source_speaker, pair.source))
+        if pair.parallel is not None:
+            spoken.append((pair.target_speaker, pair.parallel))
+        for speaker, path in spoken:
+            if speaker in found:
+                found[speaker].setdefault(hashes.of(path), path)
+    return {speaker: list(paths.values()) for speaker, paths in found.items()}
+
+
+def _within(paths: Sequence[Path], vectors: Vectors) -> np.ndarray:
+    """Cosines of every pair of recordings."""
+    known = [vectors[path] for path in paths if path in vectors]
+    return np.array([np.dot(one, two) for one, two in combinations(known, 2)])
+
+
+def _between(converted: Sequence[Path], true: Sequence[Path], vectors: Vectors) -> np.ndarray:
+    """Cosines of every conversion with every true recording."""
+    rows, columns = ([vectors[path] for path in paths if path in vectors] for paths in (converted, true))
+    return (np.array(rows) @ np.array(columns).T).ravel() if rows and columns else np.zeros(0)
+
+
+def _limits(same: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> tuple[float | None, float | None]:
+    """95 % interval of the equal error rate by drawing speakers, whose scores are counted in fine bins."""
+    if sum(len(own) > 0 for own in same) < LEAST_SPEAKERS:
+        return None, None
+    every = np.concatenate([*same, *other])
+    edges = np.linspace(every.min(), every.max() + 1e-9, _BINS + 1)
+    counts = [np.stack([np.histogram(own, edges)[0] for own in kind]) for kind in (same, other)]
+    weights = draws(len(same), 0)
+    below, lower = (np.cumsum(weights @ own, axis=1) for own in counts)
+    usable = (below[:, -1] > 0) & (lower[:, -1] > 0)
+    start = np.zeros((int(usable.sum()), 1))
+    rejects, refused = (
+        np.concatenate([start, own[usable] / own[usable, -1:]], axis=1) for own in (below, lower)
+    )
+    # As `detection.ErrorCurve`: on the straight line between the two steps at which the rates cross.
+    gap, rows = rejects - (1 - refused), np.arange(len(start))
+    after = np.argmax(gap >= 0, axis=1)
+    share = -gap[rows, after - 1] / (gap[rows, after] - gap[rows, after - 1])
+    before = rejects[rows, after - 1]
+    rates = before + share * (rejects[rows, after] - before)
+    low, high = np.quantile(rates, [0.025, 0.975])
+    return float(low), float(high)

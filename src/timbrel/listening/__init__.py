@@ -1,0 +1,1 @@
+"""Listening tests in the browser: made, served to listeners, and worked out."""

@@ -1,0 +1,1 @@
+"""How findings are written down: one page of HTML that needs no network, and a folder written whole."""

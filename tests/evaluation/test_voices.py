@@ -1,0 +1,73 @@
+"""Equal error rates in kNN-VC's protocol, by an encoder whose errors can be counted by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from timbrel.evaluation.hashes import Hashes
+from timbrel.evaluation.metrics import Column, Judged
+from timbrel.evaluation.pairs import read_pairs
+from timbrel.evaluation.systems import System
+from timbrel.evaluation.voices import equal_errors
+
+
+class Table:
+    """An encoder that is told what to hear."""
+
+    name, fingerprint = "table", "table-1"
+    columns: tuple[Column, ...] = ()
+
+    def __init__(self, heard: dict[str, tuple[float, ...]]) -> None:
+        self.heard = heard
+
+    def measure(self, _case: Judged) -> dict[str, float]:
+        return {}
+
+    def embed(self, path: Path) -> tuple[float, ...]:
+        return self.heard[path.parent.name] if path.parent.name in self.heard else self.heard[path.stem]
+
+
+AXES = {
+    "ann": (1.0, 0.0, 0.0, 0.0),
+    "bob": (0.0, 1.0, 0.0, 0.0),
+    "cid": (0.0, 0.0, 1.0, 0.0),
+    "dot": (0.0, 0.0, 0.0, 1.0),
+}
+
+
+def system(pairs: Path, folder: Path) -> System:
+    return System("one", "files", {one.id: folder / f"{one.id}.wav" for one in read_pairs(pairs)})
+
+
+def test_conversions_far_from_their_targets_are_always_told_apart(pairs: Path, converted: Path) -> None:
+    nobody = {"made": (0.5, 0.5, 0.5, 0.5)}
+    found = equal_errors(Table(AXES | nobody), read_pairs(pairs), system(pairs, converted), Hashes())
+    assert found is not None
+    assert found.rate.value == 0.0
+    # Each of four speakers has a.wav as a source and b.wav as a target: one true pair.
+    assert found.true_pairs == 4
+    # Eight conversions, each with the two true recordings of its target.
+    assert found.converted_pairs == 16
+
+
+def test_conversions_that_are_their_targets_cannot_be_told_apart(pairs: Path, converted: Path) -> None:
+    rows = read_pairs(pairs)
+    # Half of the conversions are heard as exactly their target, the other half as nobody.
+    heard = {one.id: AXES[one.target_speaker] if one.place % 2 else (0.5,) * 4 for one in rows}
+    found = equal_errors(Table(AXES | heard), rows, system(pairs, converted), Hashes())
+    assert found is not None
+    # A threshold between 0.5 and 1 accepts half of the conversions and refuses nobody; above 1 it refuses
+    # everybody. On the line between both, x refusals meet half of (1 - x) accepts: a third.
+    assert found.rate.value == pytest.approx(1 / 3)
+    # Every speaker is heard so half of the time, whoever is drawn.
+    assert (found.rate.low, found.rate.high) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
+
+
+def test_speakers_with_one_recording_say_nothing(recordings: Path, converted: Path) -> None:
+    (recordings / "one.csv").write_text("source,target\nann/a.wav,bob/b.wav\n")
+    rows = read_pairs(recordings / "one.csv")
+    made = System("one", "files", {"0000": converted / "0000.wav"})
+    nobody = {"made": (0.5, 0.5, 0.5, 0.5)}
+    assert equal_errors(Table(AXES | nobody), rows, made, Hashes()) is None

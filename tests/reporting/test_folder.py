@@ -1,0 +1,42 @@
+"""A report is written whole or not at all, and never over what is none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from timbrel.errors import OutputError
+from timbrel.reporting import folder
+
+
+def test_a_report_takes_the_place_of_a_report_only_if_told_so(tmp_path: Path) -> None:
+    output = tmp_path / "report"
+    folder.write(output, {"a": float("nan")}, "<p>", False)
+    assert json.loads((output / folder.JSON).read_text()) == {"a": None}
+    with pytest.raises(OutputError, match="--force"):
+        folder.write(output, {}, "", False)
+    folder.write(output, {"a": 2}, "<q>", True)
+    assert (output / folder.HTML).read_text() == "<q>"
+    assert [path.name for path in tmp_path.iterdir() if "report" in path.name] == ["report"]
+
+
+def test_what_is_no_report_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    (tmp_path / "file").write_text("precious")
+    for name, words in (
+        ("mine", "is no report"),
+        ("file", "is no report"),
+        ("report.html", "must be a folder"),
+        ("no/where", "no folder"),
+    ):
+        with pytest.raises(OutputError, match=words):
+            folder.check_output(tmp_path / name, True)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
+
+
+def test_other_files_lie_beside_it(tmp_path: Path) -> None:
+    folder.write(tmp_path / "report", {}, "<p>", False, {"rows.csv": "a,b\n"})
+    assert (tmp_path / "report" / "rows.csv").read_text() == "a,b\n"
