@@ -20,14 +20,7 @@ from timbrel.contract import Bridge, Lossy
 from timbrel.errors import CheckpointError, OutputError
 from timbrel.methods import ALLOWED_LOSSES, join_parts
 from timbrel.methods.joints import Joint, losses
-
-#: What the roles of a pipeline are called.
-ROLES = {
-    "converter": "converter",
-    "speaker": "speaker encoder",
-    "content": "content encoder",
-    "vocoder": "vocoder",
-}
+from timbrel.registry import ROLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +85,11 @@ def describe(joint: Joint) -> str:
     return f"{joint.giver} to {joint.taker}: {how}"
 
 
-def find_part(role: str, name_or_path: str | Path) -> Checkpoint:
-    """A checkpoint by name or folder; of a pipeline, its part of that role.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    found = checkpoints.read(registry.find(name_or_path))
-    if found.family != registry.PIPELINE:
-        return found
-    parts = registry.parts(found)
-    if role not in parts:
-        raise CheckpointError(f'The pipeline "{name_or_path}" has no {ROLES[role]} among its parts.')
-    return parts[role]
-
-
 def _collect(parts: Mapping[str, str | Path]) -> dict[str, Checkpoint]:
-    named = {role: find_part(role, name) for role, name in parts.items()}
+    named = {role: registry.find_part(name, role) for role, name in parts.items()}
     beside = registry.parts(named["converter"])
-    return {role: (beside | named)[role] for role in ROLES if role in beside | named}
+    found = beside | named
+    return {role: found[role] for role in ROLES if role in found}
 
 
 def _keep_apart(output: Path, part: Path) -> None:

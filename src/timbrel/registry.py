@@ -30,6 +30,14 @@ DEFAULT_MODEL = "timbrel-one"
 #: The family of a checkpoint made of other checkpoints; `timbrel.pipeline` joins them.
 PIPELINE = "pipeline"
 
+#: What the roles of its parts are called.
+ROLES = {
+    "converter": "converter",
+    "speaker": "speaker encoder",
+    "content": "content encoder",
+    "vocoder": "vocoder",
+}
+
 FAMILIES = {
     "autovc": "timbrel.models.autovc:AutoVC",
     "converter": "timbrel.models.converter:Converter",
@@ -128,6 +136,21 @@ def parts(checkpoint: Checkpoint) -> dict[str, Checkpoint]:
     if checkpoint.family != PIPELINE:
         return {folder.name: checkpoints.read(folder) for folder in _checkpoints_in(checkpoint.path)}
     return {role: checkpoints.read(_part_path(checkpoint, role)) for role in checkpoint.config}
+
+
+def find_part(name_or_path: str | Path, role: str) -> Checkpoint:
+    """A checkpoint by name or folder; of a pipeline, its part of that role.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    found = checkpoints.read(find(name_or_path))
+    if found.family != PIPELINE:
+        return found
+    inside = parts(found)
+    if role not in inside:
+        raise CheckpointError(f'The pipeline "{name_or_path}" has no {ROLES[role]} among its parts.')
+    return inside[role]
 
 
 def family_class(family: str) -> Any:

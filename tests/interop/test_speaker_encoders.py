@@ -20,7 +20,7 @@ from timbrel.audio.mel import PRESETS
 from timbrel.errors import CheckpointError, ConfigError
 from timbrel.interop.family import Options
 from timbrel.interop.importing import import_checkpoint
-from timbrel.methods.listening import Listener, find_speaker_encoder
+from timbrel.methods.listening import Listener
 from timbrel.models import SpeakerEncoder
 from timbrel.models.embedding import embed_audio
 
@@ -153,7 +153,7 @@ def test_where_it_came_from_is_written_down(tmp_path: Path, home: Path) -> None:
     path = publishing.save_legacy(tmp_path / "Pretrained v1.pt", layout(publishing.filled(shapes)))
     report = import_checkpoint(path)
     assert report.path == home / "models" / "resemblyzer-pretrained-v1"
-    found = find_speaker_encoder("resemblyzer-pretrained-v1")
+    found = registry.find_part("resemblyzer-pretrained-v1", "speaker")
     origin = found.provenance["imported"]
     assert origin["sha256"] == report.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert origin["bytes"] == path.stat().st_size

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from timbrel import checkpoint, registry
 from timbrel.contract import EmbeddingSpec, FeatureSpec
 from timbrel.errors import CheckpointError
-from timbrel.methods.listening import Listener, find_speaker_encoder
+from timbrel.methods.listening import Listener
 from timbrel.verification.hearing import Hearing
 
 
 def test_a_vector_is_that_of_the_speaker_encoder_at_unit_length(people: Path, small_encoder: Path) -> None:
     path = people / "first" / "0.wav"
     samples, rate = soundfile.read(path, dtype="float32")
-    direct = Listener.of(find_speaker_encoder(small_encoder), torch.device("cpu"))
+    direct = Listener.of(registry.find_part(small_encoder, "speaker"), torch.device("cpu"))
     expected = direct.embed(torch.from_numpy(samples), rate).numpy()
     (found,) = Hearing(small_encoder).hear([path]).values
     np.testing.assert_allclose(found, expected / np.linalg.norm(expected), atol=1e-6)

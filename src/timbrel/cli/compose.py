@@ -36,8 +36,8 @@ def compose(
     Scales of mels that differ are bridged exactly. What would be lost is said and needs --allow-lossy, once:
     the pipeline remembers it. All else is refused with every field that differs.
     """
-    from timbrel.compose import ROLES
     from timbrel.compose import compose as run
+    from timbrel.registry import ROLES
 
     named = {"converter": converter, "speaker": speaker_encoder, "content": content, "vocoder": vocoder}
     made = run(

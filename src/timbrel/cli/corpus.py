@@ -80,7 +80,7 @@ def _write(output: Path, facts: dict[str, object], report: CorpusReport) -> None
     import json
     from dataclasses import asdict
 
-    from timbrel.train.prepare import write_text
+    from timbrel.files import write_text
 
     found = {**facts, **asdict(report)}
     write_text(output, json.dumps(_rounded(found), indent=2, ensure_ascii=False) + "\n")

@@ -62,12 +62,13 @@ def _teachers(corpus: Path, moonshine: Path | None, resemblyzer: Path | None, wo
 
 
 def _content(corpus: Path, name: str, prematch: bool, device: str) -> None:
-    from timbrel.methods.content import content_encoder, find_content_encoder
+    from timbrel import registry
+    from timbrel.methods.content import content_encoder
     from timbrel.pipeline import find_device
     from timbrel.train import frames
 
     where = find_device(device)
-    checkpoint = find_content_encoder(name)
+    checkpoint = registry.find_part(name, "content")
     encoder = content_encoder(checkpoint, where)
     with progress_line(checkpoint.name) as advance:
         found = frames.prepare_frames(corpus, encoder, where, advance)

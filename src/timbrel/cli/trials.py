@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
@@ -135,16 +134,9 @@ def _check(output: Path, force: bool) -> None:
 
 def _write(found: Sequence[Trial], output: Path) -> None:
     from timbrel.evaluation.lists import table
+    from timbrel.files import write_text
 
-    text = table(found, output.parent)
-    draft = output.with_name(f".{output.name}.{os.getpid()}.partial")
-    try:
-        draft.write_text(text, encoding="utf-8", newline="\n")
-        draft.replace(output)
-    except (OSError, UnicodeEncodeError) as error:
-        raise OutputError(f"{output} cannot be written: {error}.") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    write_text(output, table(found, output.parent))
 
 
 def _summary(found: Sequence[Trial], output: Path) -> Iterator[str]:

@@ -12,13 +12,13 @@ from torch import nn
 from timbrel import checkpoint as checkpoints
 from timbrel import registry
 from timbrel.checkpoint import Checkpoint
-from timbrel.compose import ROLES
 from timbrel.contract import EmbeddingSpec, FeatureSpec
 from timbrel.doctor import weights
 from timbrel.doctor.files import SUFFIXES
 from timbrel.doctor.findings import Area, Finding, Severity
 from timbrel.errors import CheckpointError, ConfigError, ContractError
 from timbrel.methods import METHODS
+from timbrel.registry import ROLES
 from timbrel.voice import SUFFIX as VOICE
 
 

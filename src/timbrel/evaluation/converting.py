@@ -24,6 +24,7 @@ from timbrel.errors import EvaluationError, OutputError, TimbrelError
 from timbrel.evaluation.hashes import Hashes
 from timbrel.evaluation.pairs import Pair
 from timbrel.evaluation.systems import Speed
+from timbrel.files import write_text
 
 if TYPE_CHECKING:
     from timbrel.pipeline import VoiceConverter
@@ -146,12 +147,7 @@ def _finished(order: Order) -> Made | None:
 
 
 def _write_note(order: Order, made: Made) -> None:
-    draft = order.note.with_suffix(".json.partial")
-    try:
-        draft.write_text(json.dumps({"key": order.key, **asdict(made)}) + "\n", encoding="utf-8")
-        draft.replace(order.note)
-    except OSError as error:
-        raise OutputError(f"{order.note} cannot be written: {error.strerror}.") from error
+    write_text(order.note, json.dumps({"key": order.key, **asdict(made)}) + "\n")
 
 
 def _speed(made: Sequence[Made], workers: int) -> Speed | None:

@@ -14,7 +14,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from timbrel.evaluation.pairs import OPTIONAL, PATHS, SEPARATOR, Pair, find_conv
 from timbrel.evaluation.summary import Scores, Summary
 from timbrel.evaluation.systems import COPY, SOURCE, System, Wanted, check_names, model_fingerprint
 from timbrel.evaluation.voices import EqualErrors, Spoofing, equal_errors, spoofing
+from timbrel.files import write_text
 from timbrel.reporting.folder import rounded
 
 PAIRS, CONVERTED, RESULTS, SCORES, REPORT = (
@@ -166,7 +166,7 @@ def _open(request: Request, pairs: Sequence[Pair], hashes: Hashes) -> str:
             )
     try:
         (out / CONVERTED).mkdir(parents=True, exist_ok=True)
-        _replace(out / PAIRS, table)
+        _put(out / PAIRS, table)
     except OSError as error:
         raise OutputError(f"{out} cannot be written: {error.strerror or error}.") from error
     return list_hash
@@ -274,17 +274,13 @@ def _write(found: Evaluation, request: Request, progress: Progress) -> None:
     try:
         page = report.page(found, request.out, request.audio_mb, request.audio_files, progress)
         document = rounded(documents.results(found))
-        _replace(request.out / RESULTS, json.dumps(document, indent=1, allow_nan=False) + "\n")
-        _replace(request.out / SCORES, documents.scores_csv(found))
-        _replace(request.out / REPORT, page)
+        _put(request.out / RESULTS, json.dumps(document, indent=1, allow_nan=False) + "\n")
+        _put(request.out / SCORES, documents.scores_csv(found))
+        _put(request.out / REPORT, page)
     except OSError as error:
         raise OutputError(f"{request.out} cannot be written: {error.strerror or error}.") from error
 
 
-def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        draft.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+def _put(path: Path, text: str) -> None:
+    # File names that are no text stand in these files as well.
+    write_text(path, text, errors="backslashreplace")

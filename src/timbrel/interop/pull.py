@@ -25,6 +25,7 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
 from timbrel.config import decode_config
 from timbrel.errors import CheckpointError, DownloadError, OutputError
+from timbrel.files import write_text
 from timbrel.interop.download import LineError, Remote, download, in_a_clause, line_troubles, sha256
 from timbrel.interop.shelf import KnownFile, KnownModel
 
@@ -186,11 +187,8 @@ def _records(known: KnownModel) -> dict[str, Record]:
 
 def _remember(known: KnownModel, records: dict[str, Record]) -> None:
     book = _book(known)
-    draft = book.with_name(f".{book.name}.partial")
     text = json.dumps({name: asdict(record) for name, record in records.items()}, indent=2) + "\n"
     try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(book)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise DownloadError(f"{book} cannot be written: {error.strerror or error}.") from error
+        write_text(book, text)
+    except OutputError as error:
+        raise DownloadError(str(error)) from error

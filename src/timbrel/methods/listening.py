@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbrel import checkpoint as checkpoints
 from timbrel import registry
 from timbrel.checkpoint import Checkpoint
 from timbrel.contract import EmbeddingSpec
@@ -56,18 +54,3 @@ class Listener:
         """The vector (E,) of a speaker from those of recordings, of unit length where each of them is."""
         mean = torch.stack(list(vectors)).mean(dim=0)
         return functional.normalize(mean, dim=-1) if self.spec.l2_normalised else mean
-
-
-def find_speaker_encoder(name_or_path: str | Path) -> Checkpoint:
-    """A speaker encoder's checkpoint by name or folder; of a pipeline, its part "speaker".
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    found = checkpoints.read(registry.find(name_or_path))
-    if found.family != registry.PIPELINE:
-        return found
-    parts = registry.parts(found)
-    if "speaker" not in parts:
-        raise CheckpointError(f'The pipeline "{name_or_path}" has no speaker encoder among its parts.')
-    return parts["speaker"]

@@ -23,7 +23,7 @@ from timbrel.checkpoint import Checkpoint
 from timbrel.errors import CheckpointError
 from timbrel.level import REACH, follow_level, limit
 from timbrel.methods import Heard, Speak, part
-from timbrel.methods.blending import blend_known, sum_weighted
+from timbrel.methods.blending import blend_known, frames_of_each, pool_frames, sum_weighted
 from timbrel.methods.content import content_encoder
 from timbrel.methods.joints import Joint, joints, require
 from timbrel.methods.listening import Listener
@@ -36,8 +36,6 @@ from timbrel.voice import Voice
 
 #: Of `Voice.frames`: the reference frames (R, D), float16.
 MATCHING = "matching"
-#: And of a blend: how many of them are each voice's, (V,), and the voices' weights, (V,).
-COUNTS, WEIGHTS = "counts", "weights"
 #: What a frame of a vocoder that does not say may depend on.
 _VOCODER_SECONDS = 2.0
 
@@ -111,11 +109,7 @@ class MatchingMethod:
 
     def blend(self, voices: Sequence[Voice], weights: Sequence[float]) -> Heard:
         """See `methods.Method`; each voice is matched by itself, and the frames found are mixed."""
-        counts = torch.cat([_counts(voice) for voice in voices])
-        shares = torch.cat([weight * _weights(voice) for voice, weight in zip(voices, weights, strict=True)])
-        matching = torch.cat([voice.frames[MATCHING] for voice in voices])
-        frames = {MATCHING: matching, COUNTS: counts, WEIGHTS: shares}
-        return replace(blend_known(voices, weights), frames=frames)
+        return replace(blend_known(voices, weights), frames=pool_frames(voices, weights))
 
     def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`; nothing is drawn at random, and pitch is the frames' affair."""
@@ -141,10 +135,9 @@ class MatchingMethod:
 
     def _blended(self, voice: Voice, analysis: Analysis, source: Iterable[np.ndarray]) -> _Change:
         """What takes the source's frames (T, D) to the voice's."""
-        sets = voice.frames[MATCHING].to(self._device).split(_counts(voice).tolist())
-        own = self._own(analysis, source)
-        changes = [self._change(matching, own) for matching in sets]
-        shares = _weights(voice).tolist()
+        own, each = self._own(analysis, source), frames_of_each(voice)
+        changes = [self._change(frames[MATCHING].to(self._device), own) for frames, _ in each]
+        shares = [share for _, share in each]
         if len(changes) == 1:
             return changes[0]
         return lambda frames: sum_weighted([change(frames) for change in changes], shares)
@@ -181,15 +174,6 @@ class MatchingMethod:
 
 def _sounding(samples: Tensor, sample_rate: int) -> Tensor:
     return samples[sounding(samples.numpy(), sample_rate)]
-
-
-def _counts(voice: Voice) -> Tensor:
-    whole = torch.tensor([len(voice.frames[MATCHING])])
-    return voice.frames.get(COUNTS, whole)
-
-
-def _weights(voice: Voice) -> Tensor:
-    return voice.frames.get(WEIGHTS, torch.ones(1))
 
 
 def _mean(frames: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ from timbrel.audio.trim import MARGIN_SECONDS, sounding
 from timbrel.corpora import Utterance
 from timbrel.engines import Engine, spread
 from timbrel.errors import AudioError, CorpusError, OutputError
+from timbrel.files import write_text
 from timbrel.train.data import FULL_SCALE, INDEX, Clip, read_index
 
 REPORT = "report.json"
@@ -319,16 +320,4 @@ def _make_folders(clips: Path, utterances: Iterable[Utterance]) -> None:
 
 def _remove_drafts(clips: Path) -> None:
     for draft in clips.glob("*/.*.partial"):
-        draft.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all; raises OutputError."""
-    draft = path.with_name(f".{path.name}.partial")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
         draft.unlink(missing_ok=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,7 +16,8 @@ import numpy as np
 
 from timbrel.config import decode_config
 from timbrel.detection import ErrorCurve
-from timbrel.errors import ConfigError, ContractError, CorpusError, OutputError
+from timbrel.errors import ConfigError, ContractError, CorpusError
+from timbrel.files import write_text
 
 FORMAT = 1
 _BUNDLED = Path(__file__).parent / "calibrations"
@@ -114,14 +114,7 @@ def save(calibration: Calibration, path: Path) -> None:
         OutputError: it cannot be written.
     """
     text = json.dumps(asdict(calibration), indent=1, allow_nan=False) + "\n"
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    write_text(path, text)
 
 
 def load(path: Path) -> Calibration:

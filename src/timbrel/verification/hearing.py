@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from timbrel import registry
 from timbrel.audio import condition, io
 from timbrel.audio.io import Waveform
 from timbrel.cache import content_hash
 from timbrel.errors import AudioError
-from timbrel.methods.listening import Listener, find_speaker_encoder
+from timbrel.methods.listening import Listener
 from timbrel.registry import DEFAULT_MODEL
 from timbrel.verification.cache import Cache, Entry
 
@@ -66,7 +67,7 @@ class Hearing:
         Raises:
             CheckpointError: there is none, or it is damaged.
         """
-        checkpoint = find_speaker_encoder(model)
+        checkpoint = registry.find_part(model, "speaker")
         self._listener = Listener.of(checkpoint, torch.device("cpu"))
         self.name, self.family = checkpoint.name, checkpoint.family
         self.fingerprint = self._listener.spec.encoder

@@ -13,12 +13,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from timbrel import registry
 from timbrel.audio.io import Waveform
 from timbrel.audio.mel import PRESETS, MelSpectrogram
 from timbrel.config import decode_config, encode_config
 from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
-from timbrel.methods.listening import Listener, find_speaker_encoder
+from timbrel.methods.listening import Listener
 from timbrel.models.autovc import AutoVC, AutoVCConfig, AutoVCLosses, losses
 from timbrel.models.griffin_lim import GriffinLim, GriffinLimConfig
 from timbrel.models.losses import l1, mean_square
@@ -83,7 +84,7 @@ def build(settings: Settings, data: Data) -> AutoVCTask:
     """
     spec = PRESETS[settings.front_end]
     check_sample_rate(data, spec.sample_rate)
-    speaker = find_speaker_encoder(settings.speaker_encoder)
+    speaker = registry.find_part(settings.speaker_encoder, "speaker")
     listener = Listener.of(speaker, torch.device("cpu"))
     tables = encode_config(AutoVCConfig.of(settings.size, listener.spec, spec)) | settings.model
     window = _window(spec, data, int(tables["freq"]))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from timbrel import registry
 from timbrel.errors import ConfigError
-from timbrel.methods.content import find_content_encoder
 from timbrel.models.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from timbrel.models.hifigan import HiFiGAN, HiFiGANConfig
 from timbrel.train.data import Data, check_sample_rate
@@ -64,4 +64,4 @@ def build(settings: Settings, data: Data) -> VocoderTask:
 
 
 def _learned(settings: Settings, data: Data) -> Frames:
-    return frames_of(data, find_content_encoder(settings.content), prematched=settings.prematched)
+    return frames_of(data, registry.find_part(settings.content, "content"), prematched=settings.prematched)

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from timbrel import registry
 from timbrel.audio.io import Waveform
 from timbrel.audio.mel import PRESETS, MelSpectrogram
 from timbrel.config import decode_config, encode_config
 from timbrel.errors import ConfigError
-from timbrel.methods.content import find_content_encoder
 from timbrel.models.griffin_lim import GriffinLim, GriffinLimConfig
 from timbrel.models.vqvc import VQVC, VQVCConfig, losses
 from timbrel.train.data import Batch, Data, check_sample_rate
@@ -57,7 +57,7 @@ def build(settings: Settings, data: Data) -> VQVCTask:
         )
     spec = PRESETS[settings.front_end]
     check_sample_rate(data, spec.sample_rate)
-    content = find_content_encoder(settings.content) if settings.content else None
+    content = registry.find_part(settings.content, "content") if settings.content else None
     frames = frames_of(data, content) if content else None
     tables = {
         "spec_in": encode_config(frames.spec if frames else spec),

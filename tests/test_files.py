@@ -1,0 +1,34 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from timbrel.errors import OutputError
+from timbrel.files import write_text
+
+
+def test_a_file_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "note.txt"
+    for text in ("one\n", "zwei ä\n"):
+        write_text(path, text)
+        assert path.read_bytes() == text.encode()
+    assert [file.name for file in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "note.txt"
+    write_text(path, "kept")
+    with pytest.raises(OutputError, match=r"note\.txt cannot be written: .*surrogates"):
+        write_text(path, "\udcff")
+    assert path.read_text() == "kept"
+    assert [file.name for file in tmp_path.iterdir()] == ["note.txt"]
+    write_text(path, "\udcff", errors="backslashreplace")
+    assert path.read_text() == "\\udcff"
+
+
+def test_a_missing_folder_is_said(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"cannot be written: No such file or directory\."):
+        write_text(tmp_path / "nowhere" / "note.txt", "")
