@@ -63,9 +63,11 @@ def test_the_seed_alone_chooses(corpus: list[Utterance]) -> None:
 def test_sexes_and_conditions_can_be_chosen(corpus: list[Utterance]) -> None:
     cross = build(corpus, Wanted(count=50, gender="cross"))
     assert all(one.source.sex != one.target.sex for one in cross)
-    same = build(corpus, Wanted(count=50, gender="same", condition="seen-to-seen"))
+    same = build(corpus, Wanted(count=50, gender="same", conditions=("seen-to-seen",)))
     assert {one.source.sex + one.target.sex for one in same} == {"FF", "MM"}
     assert {one.condition for one in same} == {"seen-to-seen"}
+    both = build(corpus, Wanted(count=50, conditions=("seen-to-seen", "unseen-to-unseen")))
+    assert {one.condition for one in both} == {"seen-to-seen", "unseen-to-unseen"}
     parallel = build(corpus, Wanted(count=50, parallel=True))
     assert all(one.parallel is not None and one.parallel.speaker == one.target.speaker for one in parallel)
 

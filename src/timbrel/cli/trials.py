@@ -59,7 +59,9 @@ CountOption = Annotated[
 ]
 TargetsOption = Annotated[int, typer.Option(min=1, help="Target voices (seed-vc).")]
 GenderOption = Annotated[Gender, typer.Option(help="Pairs of one sex, or of two.")]
-ConditionOption = Annotated[Condition | None, typer.Option(help="Only these; by default all there are.")]
+ConditionOption = Annotated[
+    list[Condition] | None, typer.Option(help="Only this; repeat it. By default all there are.")
+]
 ParallelOption = Annotated[
     bool, typer.Option("--parallel", help="Only if the target's speaker says the source's words too.")
 ]
@@ -115,7 +117,7 @@ def trials(
         count=count,
         targets=targets,
         gender=gender.value,
-        condition=condition.value if condition else "",
+        conditions=tuple(one.value for one in condition or ()),
         splits=tuple(sorted(split_names(split, utterances, corpus))),
         parallel=parallel,
         seed=seed,

@@ -59,7 +59,7 @@ class Wanted:
             protocol's own.
         targets: how many target recordings (seed-vc).
         gender: whether only pairs of one sex, or of two, are taken.
-        condition: such as "seen-to-unseen"; "" for all that the corpus has.
+        conditions: such as "seen-to-unseen"; empty for all that the corpus has.
         splits: take recordings of these only; none for all but those of training.
         parallel: take only pairs whose target speaker says the source's words in another recording.
     """
@@ -68,7 +68,7 @@ class Wanted:
     count: int | None = None
     targets: int = SEED_VC_TARGETS
     gender: Literal["any", "same", "cross"] = "any"
-    condition: str = ""
+    conditions: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
     parallel: bool = False
     seed: int = 0
@@ -111,7 +111,7 @@ def build(utterances: Sequence[Utterance], wanted: Wanted) -> list[Trial]:
     """The pairs of a protocol.
 
     Raises:
-        CorpusError: the corpus has too few speakers or recordings, or none of the condition or the sexes.
+        CorpusError: the corpus has too few speakers or recordings, or none of the conditions or the sexes.
     """
     corpus = _corpus(utterances, wanted)
     if len(corpus.own) < 2:
@@ -128,7 +128,7 @@ def build(utterances: Sequence[Utterance], wanted: Wanted) -> list[Trial]:
     if not trials:
         raise CorpusError(
             "No pair of the corpus is as asked for: it needs recordings of "
-            f"{SECONDS[0]:g} to {SECONDS[1]:g} s of speakers of the sexes and the condition that were named."
+            f"{SECONDS[0]:g} to {SECONDS[1]:g} s of speakers of the sexes and conditions that were named."
         )
     return trials
 
@@ -203,7 +203,8 @@ def _fits(corpus: _Corpus, source: str, target: str, wanted: Wanted) -> bool:
     known = all(sexes)
     gender = {"any": True, "same": known and sexes[0] == sexes[1], "cross": known and sexes[0] != sexes[1]}
     condition = f"{corpus.kind(source)}-to-{corpus.kind(target)}"
-    return source != target and gender[wanted.gender] and wanted.condition in ("", condition)
+    fits = not wanted.conditions or condition in wanted.conditions
+    return source != target and gender[wanted.gender] and fits
 
 
 def _trial(
