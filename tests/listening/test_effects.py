@@ -7,9 +7,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy.stats import sem
+from scipy.stats import norm, sem, t
 
-from timbrel.listening.effects import Mean, components, mean
+from timbrel.listening.effects import Mean, components, mean, share_of
+from timbrel.listening.store import Rating
 
 
 def table(
@@ -104,3 +105,48 @@ def test_ratings_that_are_all_equal_leave_no_doubt() -> None:
     assert (found.value, found.error) == (4, 0)
     assert found.student is not None
     assert (found.student.low, found.student.high) == (4, 4)
+
+
+def share(answers: np.ndarray) -> Mean:
+    """Of answers of 0 and 1, (listeners, items)."""
+    return share_of(
+        [
+            Rating(f"L{row}", "", f"i{column}", "", "", "ab", float(answers[row, column]), 9.0, "")
+            for row, column in product(*map(range, answers.shape))
+        ]
+    )
+
+
+def test_a_share_is_the_analysis_of_variance_of_zeros_and_ones() -> None:
+    """Worked by hand: mean squares 1/12, 2/3 and 1/12, so variances of 0, 7/36 and 1/12."""
+    found = share(np.array([[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 0]]))
+    assert found.value == pytest.approx(2 / 3)
+    assert found.of_listeners == pytest.approx(0, abs=1e-6)
+    assert found.of_samples**2 == pytest.approx(7 / 36)
+    assert found.error**2 == pytest.approx(7 / 36 / 4 + 1 / 12 / 12)
+    freedom = 8**2 / (7**2 / 3 + 1**2 / 11)
+    assert found.freedom == pytest.approx(freedom)
+    assert found.student is not None
+    assert found.student.low == pytest.approx(2 / 3 - t.ppf(0.975, freedom) / math.sqrt(18))
+    # Student's t would end at 133 %.
+    assert found.student.high == 1
+
+
+@pytest.mark.parametrize("answer", [0, 1])
+def test_that_all_say_one_thing_does_not_say_that_everybody_would(answer: int) -> None:
+    found = share(np.full((5, 4), answer))
+    assert found.value == answer
+    assert (found.student, found.bootstrap) == (None, None)
+    assert math.isnan(found.error)
+
+
+def test_the_bootstrap_of_a_share_holds_the_truth_as_often_as_it_says() -> None:
+    """An answer is 1 where bent, ease and chance together lie above a threshold; the truth is 85 %."""
+    random = np.random.default_rng(5)
+    spread = (0.5, 0.5, 1.0)
+    threshold = 3 - norm.ppf(0.85) * math.sqrt(sum(one**2 for one in spread))
+    held, studies = 0, 200
+    for _ in range(studies):
+        limits = share(table(random, 15, 20, spread) > threshold).bootstrap
+        held += limits is not None and limits.low < 0.85 < limits.high
+    assert 0.9 <= held / studies <= 0.99

@@ -7,6 +7,7 @@ import io
 import json
 import math
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from timbrel.listening import report, tables
 from timbrel.listening import study as studies
 from timbrel.listening.design import plan
 from timbrel.listening.results import Findings, evaluate, of_study
-from timbrel.listening.store import Listener, Rating
+from timbrel.listening.store import Answer, Listener, Rating, Store
 from timbrel.listening.study import Study
 
 from .simulating import CONDITIONS, SYSTEMS, TRUTH, attentive, listen, rated, study
@@ -92,6 +93,65 @@ def test_the_first_table_is_conditions_and_systems_by_tests(found: Findings) -> 
     cell = next(one for one in found.cells if one.system == "proposed" and one.test == "smos")
     assert cell.mean.student is not None
     assert summary.rows[1][3] == f"{cell.mean.value:.2f} ± {cell.mean.student.high - cell.mean.value:.2f}"
+
+
+#: What three listeners answer to four conversions by each system.
+SMOS4 = {
+    "baseline": ((4, 3, 2, 1), (2, 3, 1, 1), (1, 4, 2, 2)),
+    "proposed": ((4, 3, 3, 4), (3, 3, 4, 4), (4, 3, 2, 4)),
+}
+
+
+@pytest.fixture
+def compared() -> Findings:
+    """A SMOS on the scale of four points."""
+    of = study(["smos4"], SYSTEMS[:2], items=4, conditions=["all"])
+    listeners = [attentive(number) for number in range(3)]
+    ratings = [
+        rated(listener, sample, "smos4", float(SMOS4[sample.system][listener.number][int(sample.id[-2:])]))
+        for listener in listeners
+        for sample in of.samples
+    ]
+    return evaluate(of, ratings, listeners)
+
+
+def test_both_answers_that_it_is_the_same_speaker_count(compared: Findings) -> None:
+    """Of twelve answers four and eleven are a 3 or a 4."""
+    shares = {cell.system: cell.same for cell in compared.cells}
+    assert shares["baseline"] is not None and shares["proposed"] is not None
+    assert shares["baseline"].value == pytest.approx(4 / 12)
+    assert shares["proposed"].value == pytest.approx(11 / 12)
+    assert [cell.mean.value for cell in compared.cells] == pytest.approx([26 / 12, 41 / 12])
+
+
+def test_the_share_stands_beside_the_mean(compared: Findings, tmp_path: Path) -> None:
+    shown = {table.title: table for table in tables.tables(compared)}
+    assert shown["In short"].heading == ("condition", "system", "SMOS4", "same speaker")
+    assert [row[2] for row in shown["Same speaker"].rows] == ["33.3%", "91.7%"]
+    for cell, short, row in zip(
+        compared.cells, shown["In short"].rows, shown["Same speaker"].rows, strict=True
+    ):
+        assert cell.same is not None and cell.same.bootstrap is not None
+        low, high = cell.same.bootstrap.low, cell.same.bootstrap.high
+        assert short[3] == f"{100 * cell.same.value:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+        assert row[-2:] == (f"{low:.1%} to {high:.1%}", "12")
+    report.write(compared, tmp_path / "report", force=False)
+    assert "33.3%" in Page((tmp_path / "report" / "report.html").read_text(encoding="utf-8")).text
+    document = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    assert [mean["same"]["value"] for mean in document["means"]] == [0.333333, 0.916667]
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "report" / "means.csv").read_text(encoding="utf-8"))))
+    assert [float(row["same"]) for row in rows] == pytest.approx([4 / 12, 11 / 12])
+    for row in rows:
+        assert 0 <= float(row["same_t_low"]) < float(row["same"]) < float(row["same_t_high"]) <= 1
+        assert float(row["same_bootstrap_low"]) < float(row["same"]) <= float(row["same_bootstrap_high"]) <= 1
+
+
+def test_other_tests_have_no_share(found: Findings, tmp_path: Path) -> None:
+    assert all(cell.same is None for cell in found.cells)
+    assert "Same speaker" not in [table.title for table in tables.tables(found)]
+    report.write(found, tmp_path / "report", force=False)
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "report" / "means.csv").read_text(encoding="utf-8"))))
+    assert {row["same"] + row["same_t_low"] for row in rows} == {""}
 
 
 def answered(of: Study, listener: Listener, shares: dict[str, float]) -> list[Rating]:
@@ -242,4 +302,32 @@ def test_a_folder_without_ratings_is_named(tmp_path: Path) -> None:
         of_study(tmp_path)
     studies.save(study(), tmp_path)
     with pytest.raises(ConfigError, match="has no ratings yet"):
+        of_study(tmp_path)
+
+
+def rated_once(folder: Path, of: Study) -> Path:
+    """A study's folder with one rating in it; gives the path of the ratings."""
+    studies.save(of, folder)
+    trial = plan(of, 0)[0]
+    with Store(folder / "ratings.sqlite") as store:
+        listener = str(store.join("link", partial(plan, of), most=1))
+        answer = Answer(trial.samples[0], of.sample(trial.samples[0]).item, "baseline", CONDITIONS[0], 3.0)
+        store.rate(listener, trial, [answer], 9.0)
+    return folder / "ratings.sqlite"
+
+
+def test_damaged_ratings_are_named(tmp_path: Path) -> None:
+    path = rated_once(tmp_path, study(checks=0))
+    stored = path.read_bytes()
+    # The first page, of 4096 bytes, says where the tables are; they follow it.
+    path.write_bytes(stored[:4096] + b"\xff" * (len(stored) - 4096))
+    with pytest.raises(ConfigError, match=r"ratings\.sqlite is damaged"):
+        of_study(tmp_path)
+
+
+def test_ratings_of_another_study_are_refused(tmp_path: Path) -> None:
+    rated_once(tmp_path, study(checks=0))
+    assert len(of_study(tmp_path).ratings) == 1
+    studies.save(study(checks=0, conditions=["all"], items=1), tmp_path)
+    with pytest.raises(ConfigError, match="ratings of another study"):
         of_study(tmp_path)

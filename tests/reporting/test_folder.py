@@ -37,6 +37,12 @@ def test_what_is_no_report_is_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder nobody can write to")
+def test_a_folder_that_takes_no_files_is_refused_beforehand() -> None:
+    with pytest.raises(OutputError, match="is closed to you"):
+        folder.check_output(Path("/proc/self/report"), False)
+
+
 def test_other_files_lie_beside_it(tmp_path: Path) -> None:
     folder.write(tmp_path / "report", {}, "<p>", False, {"rows.csv": "a,b\n"})
     assert (tmp_path / "report" / "rows.csv").read_text() == "a,b\n"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from timbrel.cli.shared import ForceOption, progress_line
+from timbrel.errors import ConfigError
 
 if TYPE_CHECKING:
     from timbrel.listening.invitations import Invitations
@@ -69,10 +70,17 @@ def serve(
     """Serve a study to its listeners until Ctrl-C; a study that was stopped goes on where it was."""
     from timbrel.listening import invitations, server
 
+    if url and not url.startswith(("http://", "https://")):
+        raise ConfigError(f"--url {url} is no address of a page: begin it with https://.")
     application = server.application(folder)
-    shown = url or f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
-    _print_links(invitations.load(folder), shown)
+    _print_links(invitations.load(folder), url or _address(host, port))
     server.serve(application, host, port)
+
+
+def _address(host: str, port: int) -> str:
+    """Where this machine finds a server that listens at `host`."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
 
 
 def _print_links(invited: Invitations, url: str) -> None:
@@ -97,7 +105,10 @@ def results(
 
     from timbrel.listening import report
     from timbrel.listening.results import of_study
+    from timbrel.reporting.folder import check_output
 
+    if output is not None:
+        check_output(output, force)
     found = of_study(folder)
     console = Console()
     for part in report.terminal(found):

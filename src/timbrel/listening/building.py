@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
 import shutil
@@ -51,10 +52,12 @@ def build(path: Path, folder: Path, progress: Progress = lambda done, total: Non
         EvaluationError, AudioError: recordings are missing or cannot be used.
         OutputError: the folder exists already, or cannot be made.
     """
-    if folder.exists():
+    if folder.exists() or folder.is_symlink():
         raise OutputError(f"{folder} exists already, perhaps with ratings in it; choose another name.")
     if not folder.absolute().parent.is_dir():
         raise OutputError(f"{folder} cannot be made: there is no folder {folder.absolute().parent}.")
+    if not os.access(folder.absolute().parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder} cannot be made: {folder.absolute().parent} is closed to you.")
     found = outline.read(path)
     draft = _draft(found)
     for problem in study.problems(draft.study):

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -103,6 +103,22 @@ def mean_of(ratings: Sequence[Rating]) -> Mean:
     return mean(
         [one.score for one in ratings], [one.listener for one in ratings], [one.item for one in ratings]
     )
+
+
+def share_of(ratings: Sequence[Rating]) -> Mean:
+    """The mean of scores that are 0 or 1; its limits lie within these.
+
+    Where all scores are alike there are none: that nobody differed here does not say that nobody would.
+    """
+    found = mean_of(ratings)
+    if found.value in (0.0, 1.0):
+        return replace(found, error=math.nan, freedom=math.nan, student=None, bootstrap=None)
+    return replace(found, student=_within(found.student), bootstrap=_within(found.bootstrap))
+
+
+def _within(limits: Interval | None) -> Interval | None:
+    # Student's t does not know that shares end at 0 and 1.
+    return None if limits is None else Interval(max(0.0, limits.low), min(1.0, limits.high))
 
 
 def components(counts: np.ndarray, sums: np.ndarray, squares: float) -> np.ndarray:

@@ -20,12 +20,16 @@ from pathlib import Path
 from typing import Literal
 
 from timbrel.config import decode_config, read_toml
+from timbrel.corpora import is_file_name
 from timbrel.errors import ConfigError
 from timbrel.evaluation.pairs import Pair, find_converted, read_pairs
 from timbrel.evaluation.systems import COPY, SOURCE
 from timbrel.listening.study import Headphones, Role, Test
 
 Column = Literal["", "source", "target", "parallel"]
+
+#: Of an anchor: below it, nothing of speech would be left.
+LEAST_LOWPASS_HZ = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +107,8 @@ def read(path: Path) -> Found:
         table, converted = root / outline.evaluation / "pairs.csv", root / outline.evaluation / "converted"
     else:
         table, converted = root / outline.pairs, root / outline.converted
-    systems = outline.systems or _systems_in(converted, path, natural=bool(outline.evaluation))
     pairs = read_pairs(table)
+    systems = outline.systems or _systems_in(converted, path, natural=bool(outline.evaluation))
     files = {name: _files(name, system, pairs, root, converted) for name, system in systems.items()}
     return Found(outline, systems, pairs[: outline.items or None], files)
 
@@ -117,15 +121,20 @@ def _problems(outline: Outline) -> list[str]:
         problems.append("converted goes with pairs; an evaluation has its own")
     if not 0 <= outline.attention <= 20:
         problems.append("attention is the number of checks in each test: from 0 to 20")
+    places = (outline.pairs, outline.converted, outline.evaluation)
+    if any("\0" in place for place in (*places, *(one.folder for one in outline.systems.values()))):
+        problems.append("a path holds a null character")
     if outline.items < 0:
         problems.append("items must be 0, for all, or more")
     for name, system in outline.systems.items():
-        if "/" in name or not name.strip():
-            problems.append(f'"{name}" cannot be the name of a system: it is a folder\'s, without "/"')
+        if not is_file_name(name) or "/" in name:
+            problems.append(f"{name[:40]!r} cannot be the name of a system: it is that of a folder")
         if system.folder and system.column:
             problems.append(f"systems.{name}: name a folder or a column, not both")
-        if system.lowpass_hz < 0:
-            problems.append(f"systems.{name}: lowpass_hz must be 0, for none, or more")
+        if system.lowpass_hz != 0 and not system.lowpass_hz >= LEAST_LOWPASS_HZ:
+            problems.append(
+                f"systems.{name}: lowpass_hz must be 0, for none, or {LEAST_LOWPASS_HZ:g} or more"
+            )
     return problems
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from timbrel.listening import effects, rejection, significance, study
 from timbrel.listening.agreement import alpha
 from timbrel.listening.effects import Mean
 from timbrel.listening.rejection import Rejected
+from timbrel.listening.scales import SAME_SPEAKER
 from timbrel.listening.significance import Comparison
 from timbrel.listening.store import Listener, Rating, Store
 from timbrel.listening.study import PAIRED, Study
@@ -21,12 +23,17 @@ from timbrel.listening.study import PAIRED, Study
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The mean of a system in one test and condition."""
+    """The mean of a system in one test and condition.
+
+    Args:
+        same: of SMOS4, the share of answers that it is the same speaker, sure or not.
+    """
 
     test: str
     condition: str
     system: str
     mean: Mean
+    same: Mean | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +78,24 @@ def of_study(folder: Path) -> Findings:
     """Of the ratings in a study's folder, which may still be going on.
 
     Raises:
-        ConfigError: the folder is no study, or nobody has rated anything.
+        ConfigError: the folder is no study, its ratings are damaged, or nobody has rated anything.
     """
     found = study.load(folder)
     path = folder / "ratings.sqlite"
     if not path.is_file():
         raise ConfigError(f"{folder} has no ratings yet: timbrel listen serve {folder} collects them.")
-    with Store(path) as store:
-        ratings, listeners = store.ratings(), store.listeners()
+    try:
+        with Store(path) as store:
+            ratings, listeners = store.ratings(), store.listeners()
+    except sqlite3.DatabaseError as error:
+        raise ConfigError(f"{path} is damaged: {error}.") from error
     if not ratings:
         raise ConfigError(
             f"{folder} has no ratings yet: {len(listeners)} listeners joined, and none has rated."
         )
+    known = {(one.id, one.item) for one in found.samples}
+    if any((rating.sample, rating.item) not in known for rating in ratings):
+        raise ConfigError(f"{path} has ratings of another study than {folder / 'study.json'} describes.")
     return evaluate(found, ratings, listeners)
 
 
@@ -110,8 +123,13 @@ def _cells(found: Study, ratings: Sequence[Rating]) -> list[Cell]:
                 place = (test, condition, system.name)
                 own = [one for one in ratings if (one.test, one.condition, one.system) == place]
                 if own:
-                    cells.append(Cell(*place, effects.mean_of(own)))
+                    same = _same_speaker(own) if test == "smos4" else None
+                    cells.append(Cell(*place, effects.mean_of(own), same))
     return cells
+
+
+def _same_speaker(ratings: Sequence[Rating]) -> Mean:
+    return effects.share_of([replace(one, score=float(one.score >= SAME_SPEAKER)) for one in ratings])
 
 
 def _agreement(test: str, ratings: Sequence[Rating]) -> Agreement:

@@ -17,6 +17,9 @@ from timbrel.listening.study import Test
 TONE_SECONDS, TONE_GAP = 1.0, 0.5
 TONES_SECONDS = 3 * TONE_SECONDS + 2 * TONE_GAP
 
+#: Answers of SMOS4 from this one on say that it is the same speaker, sure or not.
+SAME_SPEAKER = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ def serve(application: Any, host: str, port: int) -> None:
     Raises:
         ConfigError: uvicorn is not installed, or the address cannot be listened at.
     """
+    if not host:
+        # The system would take it for every address of this machine.
+        raise ConfigError("Name the address to listen at: 127.0.0.1, or 0.0.0.0 to let other machines in.")
     try:
         import uvicorn
     except ImportError as error:
@@ -42,7 +46,11 @@ def serve(application: Any, host: str, port: int) -> None:
     try:
         listening = socket.create_server((host, port), family=_family(host), backlog=512)
     except OSError as error:
-        raise ConfigError(f"{host}:{port} cannot be listened at: {error.strerror}.") from error
+        # Python says once more which address it tried.
+        why = str(error.strerror or error).partition(" (while")[0]
+        raise ConfigError(f"{host}:{port} cannot be listened at: {why}.") from error
+    except (UnicodeError, TypeError) as error:
+        raise ConfigError(f"{host[:40]!r} is no address that could be listened at.") from error
     with listening:
         uvicorn.Server(settings).run([listening])
 
@@ -54,9 +62,12 @@ def open_session(folder: Path, clock: Callable[[], float] = time.time) -> Sessio
         ConfigError: the folder is no study, or a recording of it is gone.
     """
     found = study.load(folder)
-    for identity in found.seconds():
-        if not study.audio_path(folder, identity).is_file():
-            raise ConfigError(f"{study.audio_path(folder, identity)} is gone: make the study again.")
+    needed = [study.audio_path(folder, identity) for identity in found.seconds()]
+    if found.headphones != "off":
+        needed += [study.tones_path(folder, *tones) for tones in permutations(range(3), 2)]
+    for path in needed:
+        if not path.is_file():
+            raise ConfigError(f"{path} is gone: make the study again.")
     return Session(found, folder, Store(folder / "ratings.sqlite"), clock)
 
 

@@ -71,7 +71,7 @@ def _compared(test: str, condition: str, first: str, second: str, ratings: Seque
     own = [rating for rating in ratings if rating.condition == condition]
     if test in PAIRED:
         answers = [rating for rating in own if rating.system == f"{first}/{second}"]
-        share = effects.mean_of(answers)
+        share = effects.share_of(answers)
         p = _binomial([rating.score for rating in answers], "two-sided" if test == "ab" else "greater")
         return Comparison(test, condition, first, second, share, p)
     seconds = {(one.listener, one.item): one.score for one in own if one.system == second}

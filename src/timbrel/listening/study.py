@@ -33,6 +33,10 @@ SIMILARITY: tuple[Test, ...] = ("smos", "smos4")
 
 FORMAT = 1
 
+#: Each has a link that is made beforehand.
+MOST_LISTENERS = 10_000
+MOST_SEED = 2**32 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class System:
@@ -180,7 +184,7 @@ def load(folder: Path) -> Study:
     path = folder / "study.json"
     try:
         data = msgspec.json.decode(path.read_bytes(), type=dict)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ConfigError(
             f"{folder} is not a study: it has no study.json; make one with timbrel listen new."
         ) from error
@@ -206,12 +210,16 @@ def problems(study: Study) -> Iterator[str]:
     """What makes a study impossible, as clauses: nothing, if it is sound."""
     if study.format != FORMAT:
         yield f"format is {study.format}, and this Timbrel reads {FORMAT}; make the study again"
+    if not study.title.strip():
+        yield "title is empty"
     if not study.tests:
         yield 'tests is empty: name some, such as "mos"'
     if len(set(study.tests)) != len(study.tests):
         yield "tests names one twice"
-    if study.listeners < 1 or study.items_per_listener < 0:
-        yield "listeners must be 1 or more, and items_per_listener 0 or more"
+    if not 1 <= study.listeners <= MOST_LISTENERS or study.items_per_listener < 0:
+        yield f"listeners must be from 1 to {MOST_LISTENERS}, and items_per_listener 0 or more"
+    if not 0 <= study.seed <= MOST_SEED:
+        yield f"seed must be from 0 to {MOST_SEED}"
     if not -50 <= study.loudness <= -10:
         yield f"loudness is {study.loudness} LUFS: choose between -50 and -10"
     yield from _problems_of_systems(study)
@@ -222,6 +230,8 @@ def _problems_of_systems(study: Study) -> Iterator[str]:
     names = [system.name for system in study.systems]
     if len(set(names)) != len(names):
         yield "two systems have one name"
+    if len({system.title or system.name for system in study.systems}) != len(study.systems):
+        yield "two systems have one title, so that nobody could tell their results apart"
     if not any(system.role == "system" for system in study.systems):
         yield "no system is there to be judged: all are references or anchors"
     for pair in study.comparisons:
@@ -230,6 +240,8 @@ def _problems_of_systems(study: Study) -> Iterator[str]:
                 yield f'comparisons names the system "{name}", and there are {", ".join(names)}'
         if pair[0] == pair[1]:
             yield f'comparisons puts "{pair[0]}" beside itself'
+    if len({frozenset(pair) for pair in study.comparisons}) != len(study.comparisons):
+        yield "comparisons names a pair twice"
     if any(test in PAIRED for test in study.tests) and not study.pairs:
         yield "AB and ABX need two systems"
     if "mushra" in study.tests and not any(system.role == "reference" for system in study.systems):
@@ -246,8 +258,11 @@ def _problems_of_samples(study: Study) -> Iterator[str]:
     for one in study.recordings:
         if not (one.id.isascii() and one.id.isalnum()):
             yield f'"{one.id}" is not an id: letters and digits'
-    if any(sample.system not in names for sample in study.samples):
+    heard = {sample.system for sample in study.samples}
+    if heard - names:
         yield "a sample is of a system that is not listed"
+    for name in sorted(names - heard):
+        yield f'the system "{name}" has no recordings'
     if any(sample.voice and sample.voice not in voices for sample in study.samples):
         yield "a sample belongs to a voice that is not listed"
     if any(test in SIMILARITY for test in study.tests) and not all(one.voice for one in study.samples):

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from timbrel.listening.effects import Interval, Mean
-from timbrel.listening.results import Findings
+from timbrel.listening.results import Cell, Findings
 from timbrel.listening.significance import Comparison
 from timbrel.listening.study import PAIRED
+
+#: A column of the short table.
+_SAME = "same speaker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +27,30 @@ class Table:
 
 def tables(found: Findings) -> list[Table]:
     """Every table that has rows, the one that answers the question first."""
-    makers = (summary, differences, choices, means, agreement, rejected)
+    makers = (summary, differences, choices, means, same_speaker, agreement, rejected)
     return [table for table in (make(found) for make in makers) if table.rows]
 
 
 def summary(found: Findings) -> Table:
-    """A row for each system in each condition; a column for each test."""
+    """A row for each system in each condition; a column for each test, and one for "same speaker"."""
     rows: dict[tuple[str, str], dict[str, str]] = {}
-    tests = dict.fromkeys(one.test.upper() for one in found.cells)
+    figures = dict.fromkeys(figure for one in found.cells for figure in _figures(one))
     for one in found.cells:
         names = {"condition": one.condition, "system": _titled(found, one.system)}
-        row = rows.setdefault((one.condition, one.system), names | dict.fromkeys(tests, "–"))
-        row[one.test.upper()] = _short(one.mean)
+        row = rows.setdefault((one.condition, one.system), names | dict.fromkeys(figures, "–"))
+        row.update(_figures(one))
     note = "± is half of the 95 % interval by Student's t, over listeners and items."
+    if _SAME in figures:
+        note += f' "{_SAME}" is how often that is said, sure or not, with its bootstrap interval.'
     return _table("In short", rows.values(), note)
+
+
+def _figures(cell: Cell) -> dict[str, str]:
+    """What the short table has of a cell, by its columns."""
+    figures = {cell.test.upper(): _short(cell.mean)}
+    if cell.same is not None:
+        figures[_SAME] = _percent(cell.same)
+    return figures
 
 
 def means(found: Findings) -> Table:
@@ -96,6 +109,24 @@ def choices(found: Findings) -> Table:
     ]
     note = "p is that of the exact binomial test against chance, 50 %: two-sided for AB, one-sided for ABX."
     return _table("Choices", rows, note)
+
+
+def same_speaker(found: Findings) -> Table:
+    """Of SMOS4, how often it is said to be the same speaker."""
+    rows = [
+        {
+            "condition": one.condition,
+            "system": _titled(found, one.system),
+            "share": f"{one.same.value:.1%}",
+            "95 % by t": _share(one.same.student),
+            "95 % by bootstrap": _share(one.same.bootstrap),
+            "answers": f"{one.same.ratings:,}",
+        }
+        for one in found.cells
+        if one.same is not None
+    ]
+    note = "Share of the answers to SMOS4 that say so, sure or not, as in the Voice Conversion Challenges."
+    return _table("Same speaker", rows, note)
 
 
 def agreement(found: Findings) -> Table:
@@ -184,13 +215,19 @@ def _short(mean: Mean) -> str:
     return f"{mean.value:.2f} ± {mean.student.high - mean.value:.2f}"
 
 
+def _percent(share: Mean) -> str:
+    if share.bootstrap is None:
+        return f"{100 * share.value:.0f} %"
+    low, high = 100 * share.bootstrap.low, 100 * share.bootstrap.high
+    return f"{100 * share.value:.0f} % ({low:.0f} to {high:.0f})"
+
+
 def _interval(limits: Interval | None, sign: str = "") -> str:
     return "–" if limits is None else f"{limits.low:{sign}.2f} to {limits.high:{sign}.2f}"
 
 
 def _share(limits: Interval | None) -> str:
-    # Student's t does not know that shares end at 0 and 1.
-    return "–" if limits is None else f"{max(0.0, limits.low):.1%} to {min(1.0, limits.high):.1%}"
+    return "–" if limits is None else f"{limits.low:.1%} to {limits.high:.1%}"
 
 
 def _number(value: float) -> str:

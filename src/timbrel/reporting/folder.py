@@ -30,6 +30,8 @@ def check_output(folder: Path, force: bool) -> None:
         raise OutputError(f"{folder} must be a folder: {HTML} and {JSON} are written into it.")
     if not folder.parent.is_dir():
         raise OutputError(f"{folder} cannot be written: there is no folder {folder.parent}.")
+    if not os.access(folder.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder} cannot be written: {folder.parent} is closed to you; choose another.")
     if not (folder.exists() or folder.is_symlink()):
         return
     if not (folder / JSON).is_file():
