@@ -14,7 +14,7 @@ import scipy.signal
 import soundfile
 import torch
 
-from timbrel.audio.mel import PRESETS, MelSpectrogram, compress, expand, filterbank
+from timbrel.audio.mel import PRESETS, MelSpectrogram, centres, compress, expand, filterbank
 from timbrel.contract import FeatureSpec
 from timbrel.errors import ContractError
 
@@ -159,6 +159,11 @@ def test_htk_scale_without_norm_equals_librosa() -> None:
     """What Vocos and torchaudio use."""
     expected = librosa.filters.mel(sr=24000, n_fft=1024, n_mels=100, fmax=12000, htk=True, norm=None)
     np.testing.assert_allclose(filterbank(PRESETS["vocos-24k"]).numpy(), expected, atol=1e-6)
+
+
+def test_bands_have_their_tops_where_librosa_puts_them() -> None:
+    expected = librosa.mel_frequencies(n_mels=82, fmin=0, fmax=8000)[1:-1]
+    np.testing.assert_allclose(centres(PRESETS["timbrel-16k"]), expected)
 
 
 def test_window_shorter_than_transform_is_centred_as_in_librosa() -> None:

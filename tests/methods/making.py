@@ -41,14 +41,20 @@ def phonetic(heard: FeatureSpec = WAVEFORM) -> PhoneticEncoder:
 
 
 def attending(
-    folder: Path, *, seed: int = 0, heard: FeatureSpec = WAVEFORM, encoder: str = "", emphasis: float = 0.0
+    folder: Path,
+    *,
+    seed: int = 0,
+    heard: FeatureSpec = WAVEFORM,
+    encoder: str = "",
+    emphasis: float = 0.0,
+    correction: float = 0.0,
 ) -> Path:
     """Writes a pipeline of the bundled kind to `folder`.
 
     Args:
         heard: what the content encoder says it hears.
         encoder: fingerprint the converter asks for, if not that of the content encoder beside it.
-        emphasis: see `ConverterConfig`.
+        emphasis, correction: see `ConverterConfig`.
     """
     mel = PRESETS["timbrel-16k"]
     torch.manual_seed(seed)
@@ -56,7 +62,8 @@ def attending(
     speaker = ConvSpeakerEncoder(SpeakerConfig(width=16, blocks=1, embedding_dim=8))
     wanted = replace(content.spec_out, encoder=encoder or checkpoint.fingerprint(content.state_dict()))
     sizes: dict[str, Any] = {"width": 16, "blocks": 2, "reference_width": 16, "reference_blocks": 1}
-    converter = Converter(ConverterConfig(wanted, mel, **sizes, attend_after=(0,), emphasis=emphasis))
+    steered = {"emphasis": emphasis, "correction": correction}
+    converter = Converter(ConverterConfig(wanted, mel, **sizes, **steered, attend_after=(0,)))
     return pipeline(folder, content=content, speaker=speaker, converter=converter)
 
 

@@ -48,6 +48,12 @@ def test_only_embeddings_that_all_voices_have_are_blended() -> None:
     assert set(blend_known([voice(0), more], [0.5, 0.5]).embeddings) == {"e"}
 
 
+def test_only_frames_that_all_voices_have_are_pooled() -> None:
+    more = replace(voice(1), frames=voice(1).frames | {"residual": torch.ones(2, 4)})
+    for voices in ([voice(0), more], [more, voice(0)]):
+        assert set(pool_frames(voices, [0.5, 0.5])) == {"content", "speech", "counts", "weights"}
+
+
 def test_a_blend_of_blends_keeps_each_voice_apart() -> None:
     inner = replace(voice(0), frames=pool_frames([voice(1, 2), voice(2, 3)], [0.25, 0.75]))
     outer = replace(voice(0), frames=pool_frames([voice(3, 4), inner], [0.6, 0.4]))

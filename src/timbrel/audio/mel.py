@@ -111,9 +111,7 @@ def filterbank(spec: FeatureSpec) -> Tensor:
     Neighbouring triangles meet at their centres, which are equally spaced on the mel scale. Norm
     "slaney" divides each by half its width in Hz (Slaney, Auditory Toolbox, 1998).
     """
-    to_mel, to_hz = _SCALES[spec.mel_scale]
-    limits = to_mel(np.array([spec.f_min, spec.f_max]))
-    edges = to_hz(np.linspace(limits[0], limits[1], spec.dim + 2))
+    edges = _edges(spec)
     bins = np.linspace(0.0, spec.sample_rate / 2, spec.n_fft // 2 + 1)
     low, centre, high = (edges[i : i + spec.dim, None] for i in range(3))
     rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
@@ -121,6 +119,18 @@ def filterbank(spec: FeatureSpec) -> Tensor:
     if spec.mel_norm == "slaney":
         triangles *= 2.0 / (high - low)
     return torch.from_numpy(triangles.astype(np.float32))
+
+
+def centres(spec: FeatureSpec) -> np.ndarray:
+    """Frequencies in Hz at which the triangles have their tops, (dim,)."""
+    return _edges(spec)[1:-1]
+
+
+def _edges(spec: FeatureSpec) -> np.ndarray:
+    """Where the triangles begin, have their tops and end, (dim + 2,) Hz."""
+    to_mel, to_hz = _SCALES[spec.mel_scale]
+    limits = to_mel(np.array([spec.f_min, spec.f_max]))
+    return np.asarray(to_hz(np.linspace(limits[0], limits[1], spec.dim + 2)))
 
 
 # Slaney's scale is linear to 1 kHz (3 mel for 200 Hz), then 27 mel for each factor of 6.4.

@@ -16,11 +16,12 @@ from timbrel import registry
 from timbrel.analysis import Analysis, analyse, first_speech
 from timbrel.audio.mel import MelSpectrogram
 from timbrel.audio.windows import Window
-from timbrel.checkpoint import Checkpoint
+from timbrel.checkpoint import Checkpoint, fingerprint
 from timbrel.errors import CheckpointError
 from timbrel.level import REACH, follow_level, limit
 from timbrel.methods import REFERENCE_SECONDS, Heard, Speak, part
 from timbrel.methods.blending import blend_known, frames_of_each, pool_frames, sum_weighted
+from timbrel.methods.correcting import Correction, Reference, residuals
 from timbrel.methods.joints import joints, require
 from timbrel.models.converter import Converter, Prosody, VoiceTokens, mel_pairs
 from timbrel.models.phonetic import PhoneticEncoder
@@ -66,6 +67,8 @@ class AttendingMethod:
         self._networks = networks
         self.input_rate = self.sample_rate = networks.mel.spec.sample_rate
         self.hop = content.spec_out.hop
+        # Its residual is of no use to a converter with other weights, such as an adapted one.
+        self._residual = f"residual-{fingerprint(converter.state_dict())}"
         # One frame more for the level's gain, which runs straight from one frame to the next.
         self.context = content.context + converter.context + REACH + 1
 
@@ -82,11 +85,12 @@ class AttendingMethod:
         """See `methods.Method`."""
         analyses = [analyse([samples.numpy()]) for samples in references]
         frames = [self._frames(samples * a.gain) for samples, a in zip(references, analyses, strict=True)]
+        pooled = {name: torch.cat([one[name] for one in frames]) for name in frames[0]}
         embedding = torch.stack([self.embed(samples) for samples in references]).mean(dim=0)
         voiced = [a for a in analyses if a.log_f0_mean > 0]
         return Heard(
             embeddings={self.speaker_fingerprint: functional.normalize(embedding, dim=-1)},
-            frames={name: torch.cat([one[name] for one in frames]) for name in frames[0]},
+            frames=pooled | self._corrections(analyses, frames),
             log_f0_mean=float(np.mean([a.log_f0_mean for a in voiced])) if voiced else 0.0,
             log_f0_std=float(np.mean([a.log_f0_std for a in voiced])) if voiced else 0.0,
         )
@@ -103,11 +107,22 @@ class AttendingMethod:
 
     def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`."""
-        own = None
-        if self._networks.converter.config.emphasis > 0 and analysis.log_f0_mean > 0:
+        own, config = None, self._networks.converter.config
+        if (config.emphasis > 0 or config.correction > 0) and analysis.log_f0_mean > 0:
             speech = first_speech(analysis, source, self.input_rate, _OWN_SECONDS)
             own = self._frames(torch.from_numpy(speech) * analysis.gain)
-        return _Narration(self._networks, analysis, voice, own, seed)
+        return _Narration(self._networks, analysis, voice, own, seed, self._residual)
+
+    def _corrections(
+        self, analyses: Sequence[Analysis], frames: Sequence[dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """What the converter gets wrong of the references, where that is to be put right and can be told."""
+        networks = self._networks
+        if networks.converter.config.correction <= 0:
+            return {}
+        references = [Reference(a, one) for a, one in zip(analyses, frames, strict=True)]
+        found = residuals(networks.converter, networks.mel, references)
+        return {} if found is None else {self._residual: found}
 
     def _frames(self, samples: Tensor) -> dict[str, Tensor]:
         """Reference frames of one recording at the standard level."""
@@ -132,8 +147,10 @@ class _Narration:
         voice: Voice,
         own: dict[str, Tensor] | None,
         seed: int,
+        residual: str,
     ) -> None:
-        """`own` are the reference frames of the source's speaker, where there is an emphasis."""
+        """`own` are the reference frames of the source's speaker, where there is an emphasis or correction;
+        `residual` is the name among a voice's frames of what the correction needs."""
         self._networks, self._analysis, self._seed = networks, analysis, seed
         self._hop = networks.content.spec_out.hop
         self._rate = networks.mel.spec.sample_rate
@@ -145,6 +162,7 @@ class _Narration:
         self._curve = PitchCurve.of(self._log_f0, self._rate, self._hop)
         self._tokens = self._hear(voice)
         self._own = None if own is None else self._refer(own)
+        self._corrections = [] if own is None else self._correct(voice, own, residual)
 
     def __call__(self, window: Window, samples: Tensor) -> Tensor:
         ends = window.context_stop >= self._analysis.samples
@@ -173,8 +191,15 @@ class _Narration:
         start = first * self._hop
         pulses = self._curve.pulses(first, first + frames, self._rate)[:length]
         breath = noise(start, start + length, self._seed)
+        shares = [correction(content) * weight for correction, weight in self._corrections]
         made: Tensor = networks.converter(
-            content, prosody, self._tokens, self._on_device(pulses), self._on_device(breath), self._own
+            content,
+            prosody,
+            self._tokens,
+            self._on_device(pulses),
+            self._on_device(breath),
+            own=self._own,
+            correction=torch.stack(shares).sum(dim=0) if shares else None,
         )
         return made[0].cpu()
 
@@ -182,6 +207,20 @@ class _Narration:
         each = frames_of_each(voice)
         heard = [self._refer(frames) for frames, _ in each]
         return heard[0] if len(heard) == 1 else _union(heard, [weight for _, weight in each])
+
+    def _correct(self, voice: Voice, own: dict[str, Tensor], residual: str) -> list[tuple[Correction, float]]:
+        """Of each voice in a blend, with its weight; none where the voice has no residual."""
+        if residual not in voice.frames:
+            return []
+        networks, device = self._networks, self._networks.device
+        mean = own["content"][own["speech"]].mean(dim=0).to(device)
+        config, bins = networks.converter.config, networks.converter.synthesis.bins
+        corrections = []
+        for frames, weight in frames_of_each(voice):
+            content, missing = (frames[kind][frames["speech"]].to(device) for kind in ("content", residual))
+            made = Correction(content, missing, mean, config.mel, bins, config.correction)
+            corrections.append((made, weight))
+        return corrections
 
     def _refer(self, frames: dict[str, Tensor]) -> VoiceTokens:
         """Tokens of the reference frames of one voice."""

@@ -50,8 +50,9 @@ def sum_weighted(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
 
 
 def pool_frames(voices: Sequence[Voice], weights: Sequence[float]) -> dict[str, Tensor]:
-    """All frames of all voices, and whose they are; voices may be blends themselves."""
-    kinds = [kind for kind in voices[0].frames if kind not in (COUNTS, WEIGHTS)]
+    """All frames of the kinds that all voices have, and whose they are; voices may be blends themselves."""
+    common = set.intersection(*(set(voice.frames) for voice in voices)) - {COUNTS, WEIGHTS}
+    kinds = [kind for kind in voices[0].frames if kind in common]
     pooled = {kind: torch.cat([voice.frames[kind] for voice in voices]) for kind in kinds}
     counts, shares = zip(*(_counts_and_weights(voice) for voice in voices), strict=True)
     weighted = [weight * share for weight, share in zip(weights, shares, strict=True)]

@@ -30,6 +30,8 @@ class ConverterConfig:
         n_fft: of the synthesiser.
         emphasis: how far the filters go beyond those for the wanted voice, away from those for the
             speaker's own, as a share of what lies between the two.
+        correction: the share of what it gets wrong of a voice that is put right; see
+            `timbrel.methods.correcting`.
     """
 
     content: FeatureSpec
@@ -43,6 +45,7 @@ class ConverterConfig:
     attend_after: tuple[int, ...] = (1, 3, 5)
     n_fft: int = 512
     emphasis: float = 0.0
+    correction: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +173,25 @@ class Converter(nn.Module):
         pulses: Tensor,
         noise: Tensor,
         own: VoiceTokens | None = None,
+        correction: Tensor | None = None,
     ) -> Tensor:
         """Pulses and noise are the two sources, (B, 128 * (2 T - 1)), see `source_filter`.
 
-        With `own`, the voice of the speaker who is heard in the content, `emphasis` applies.
+        With `own`, the voice of the speaker who is heard in the content, `emphasis` applies. `correction`,
+        nats (B, 2 T, F), is added to the log-amplitudes of both filters.
         """
         filters = self.filters(content, prosody, voice).float()
         if own is not None and self.config.emphasis > 0:
             filters = self._emphasise(filters, self.filters(content, prosody, own).float())
+        return self.render(filters, pulses, noise, correction)
+
+    def render(
+        self, filters: Tensor, pulses: Tensor, noise: Tensor, correction: Tensor | None = None
+    ) -> Tensor:
+        """`filters` (B, 2 T, 3, F) on the two sources; see `forward`."""
         harmonic, phase, breath = filters.unbind(dim=2)
+        if correction is not None:
+            harmonic, breath = harmonic + correction, breath + correction
         return torch.as_tensor(self.synthesis(pulses, noise, harmonic, phase, breath))
 
     def _emphasise(self, wanted: Tensor, own: Tensor) -> Tensor:

@@ -1,0 +1,140 @@
+"""What a converter gets wrong of a voice, and how it is put right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from timbrel.audio.io import Waveform
+from timbrel.audio.mel import PRESETS, MelSpectrogram, centres
+from timbrel.methods.correcting import Correction
+from timbrel.pipeline import VoiceConverter
+from timbrel.voice import Voice
+
+from .making import attending, speechlike
+
+MEL = PRESETS["timbrel-16k"]
+
+
+def correct(content: Tensor, keys: Tensor, residual: Tensor, share: float = 1.0) -> Tensor:
+    return Correction(keys, residual, content.mean(dim=(0, 1)), MEL, bins=257, share=share)(content)
+
+
+def test_a_frame_gets_what_is_missing_in_frames_like_it() -> None:
+    keys = torch.tensor([[3.0, 0.0], [-3.0, 0.0]])
+    residual = torch.cat([torch.full((1, 160), 0.5), torch.full((1, 160), -0.25)])
+    content = 5.0 * torch.tensor([[[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]])
+    found = correct(content, keys, residual, share=0.5)
+    assert found.shape == (1, 6, 257)
+    # Seen from the source's mean, its first frame is like the second key, its last like the first.
+    torch.testing.assert_close(found[0, :2], torch.full((2, 257), -0.125))
+    torch.testing.assert_close(found[0, 4:], torch.full((2, 257), 0.25))
+    # The one in the middle is like neither and gets the mean.
+    torch.testing.assert_close(found[0, 2:4], torch.full((2, 257), 0.0625))
+
+
+def test_between_bands_it_runs_straight_in_hertz() -> None:
+    # A residual that is a straight line over frequency has one answer between the outer bands' centres.
+    line = torch.from_numpy(centres(MEL)).float() / 1000
+    content = torch.randn(1, 3, 4)
+    found = correct(content, content[0], torch.cat([line, -line])[None].expand(3, -1))
+    hertz = torch.linspace(0.0, 8000.0, 257)
+    inside = (hertz > centres(MEL)[0]) & (hertz < centres(MEL)[-1])
+    for frame, sign in ((0, 1.0), (1, -1.0)):  # the two halves of a content frame
+        torch.testing.assert_close(found[0, frame, inside], sign * hertz[inside] / 1000, atol=1e-4, rtol=0)
+        assert found[0, frame, -1] == pytest.approx(sign * float(line[-1]), abs=1e-4)
+
+
+def test_how_a_recording_sounds_as_a_whole_does_not_matter() -> None:
+    keys, residual, content = torch.randn(20, 8), torch.randn(20, 160), torch.randn(1, 12, 8)
+    torch.testing.assert_close(correct(content + 3.0, keys - 1.0, residual), correct(content, keys, residual))
+
+
+def recording(seconds: float, pitch: float = 130.0) -> Waveform:
+    return Waveform(torch.from_numpy(speechlike(seconds, pitch=pitch)), 16000)
+
+
+def mel_distance(made: Tensor, true: Tensor) -> float:
+    mel = MelSpectrogram(MEL)
+    return float((mel(made[None]) - mel(true[None])).abs().mean())
+
+
+def test_a_corrected_voice_says_its_own_words_more_like_itself(tmp_path: Path) -> None:
+    said = recording(6.0)
+    distances = []
+    for share in (0.0, 1.0):
+        converter = VoiceConverter.from_pretrained(attending(tmp_path / f"{share}", correction=share))
+        made = converter.convert(said, converter.enrol(said)).waveform
+        distances.append(mel_distance(made, said.samples))
+    assert distances[1] < 0.9 * distances[0]
+
+
+def test_windows_of_a_correction_give_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny", emphasis=0.3, correction=1.0))
+    voice, source = converter.enrol(recording(4.0)), recording(3.0, pitch=180.0)
+    whole = converter.convert(source, voice).waveform
+    monkeypatch.setattr("timbrel.pipeline.WINDOW_SECONDS", 0.5)
+    torch.testing.assert_close(converter.convert(source, voice).waveform, whole, atol=1e-4, rtol=0)
+
+
+def test_long_references_are_rebuilt_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny", correction=1.0))
+    whole = residual_of(converter.enrol(recording(6.0)))
+    monkeypatch.setattr("timbrel.methods.correcting._PIECE", 150)
+    pieces = residual_of(converter.enrol(recording(6.0)))
+    # Only frames about the seams see less on one side; all others move with the mean alone.
+    differs = (whole - pieces).abs().amax(dim=1) > 0.02
+    assert pieces.shape == whole.shape
+    assert differs.float().mean() < 0.25
+
+
+def test_too_little_speech_is_not_corrected(tmp_path: Path) -> None:
+    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny", correction=1.0))
+    samples = torch.zeros(16000)
+    samples[4000:10000] = torch.from_numpy(speechlike(1.0))[1000:7000]
+    voice = converter.enrol(Waveform(samples, 16000))
+    assert set(voice.frames) == {"content", "mel", "speech"}
+    assert converter.convert(recording(2.0), voice).waveform.isfinite().all()
+
+
+def test_what_another_converter_got_wrong_is_of_no_use(tmp_path: Path) -> None:
+    one, other = (
+        VoiceConverter.from_pretrained(attending(tmp_path / f"{share}", correction=share))
+        for share in (0.5, 1.0)
+    )
+    voice = one.enrol(recording(3.0))
+    residual_of(voice)
+    # One set of weights is one converter, at whatever share.
+    assert set(other.enrol(recording(3.0)).frames) == set(voice.frames)
+    renamed = {name.replace("residual-", "residual-0"): frames for name, frames in voice.frames.items()}
+    foreign = replace(voice, frames=renamed)
+    without = replace(voice, frames={k: v for k, v in voice.frames.items() if "residual" not in k})
+    source = recording(2.0, pitch=180.0)
+    expected = one.convert(source, without).waveform
+    assert torch.equal(one.convert(source, foreign).waveform, expected)
+    assert not torch.allclose(one.convert(source, voice).waveform, expected, atol=1e-4)
+
+
+def test_a_blend_is_corrected_as_its_voices_are(tmp_path: Path) -> None:
+    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny", correction=1.0))
+    voice, source = converter.enrol(recording(3.0)), recording(2.0, pitch=180.0)
+    alone = converter.convert(source, voice).waveform
+    twice = converter.convert(source, converter.blend((voice, 0.5), (voice, 0.5))).waveform
+    torch.testing.assert_close(twice, alone, atol=1e-4, rtol=0)
+
+
+def test_a_saved_voice_keeps_its_residual(tmp_path: Path) -> None:
+    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny", correction=1.0))
+    voice, source = converter.enrol(recording(3.0)), recording(2.0, pitch=180.0)
+    voice.save(tmp_path / "a.voice")
+    again = converter.convert(source, Voice.load(tmp_path / "a.voice")).waveform
+    assert torch.equal(again, converter.convert(source, voice).waveform)
+
+
+def residual_of(voice: Voice) -> Tensor:
+    (name,) = (name for name in voice.frames if name.startswith("residual-"))
+    return voice.frames[name]
