@@ -33,6 +33,12 @@ class Network:
     ending: Stage | None = None
 
 
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "notepad.toml"
+    path.write_bytes(b'\xef\xbb\xbfname = "z\xc3\xbcrich"\n')
+    assert read_toml(path) == {"name": "zürich"}
+
+
 def test_a_configuration_survives_the_file() -> None:
     network = Network(MEL, 64, "deep", (Stage(3), Stage(4, 1.0)), None)
     tables = tomllib.loads(to_toml(encode_config(network)))
@@ -89,7 +95,7 @@ def test_an_unknown_key_is_found_at_any_depth(change: dict[str, Any], key: str) 
     [
         ({"width": "wide"}, "width: expected `int`, got `str`"),
         ({"kind": "round"}, "kind: invalid enum value 'round'"),
-        ({"ending": {}}, "ending: .*missing required field `width`"),
+        ({"ending": {}}, "ending: there is no key `width`"),
     ],
 )
 def test_a_wrong_value_is_named(change: dict[str, Any], text: str) -> None:
@@ -109,3 +115,6 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
         read_toml(path)
     with pytest.raises(ConfigError, match=r"absent\.toml cannot be read"):
         read_toml(tmp_path / "absent.toml")
+    path.write_text("a = 1", encoding="utf-16")
+    with pytest.raises(ConfigError, match=r"recipe\.toml is not text in UTF-8: save it as that\."):
+        read_toml(path)

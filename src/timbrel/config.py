@@ -58,9 +58,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}.") from error
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not text in UTF-8: save it as that.") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
 
@@ -101,6 +103,7 @@ def _dataclasses_in(hint: Any) -> Iterator[Any]:
 def _readable(message: str) -> str:
     """msgspec's message with its path, `$.mel.hop`, as a dotted key."""
     text, _, path = message.partition(" - at `$")
+    text = text.replace("Object missing required field", "There is no key").replace("`object`", "a table")
     key = path.rstrip("`").lstrip(".")
     return f"{key}: {text[:1].lower()}{text[1:]}" if key else text[:1].lower() + text[1:]
 

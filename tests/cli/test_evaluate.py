@@ -84,8 +84,11 @@ def test_a_killed_run_goes_on_where_it_stopped(start_timbrel: Start, speech: Pat
         (("--model", "timbrel-one", "--metric", "bleu"), "There is no metric bleu"),
         (("--model", "timbrel-one", "--model", "timbrel-one"), "Two systems"),
         (("--model", "a/b=timbrel-one"), "cannot be called"),
+        (("--model", "timbrel-one", "--metric", "soundness", "--vocoder", "nope"), 'no model "nope"'),
+        (("--model", "timbrel-one", "--metric", "soundness", "--vocoder", "timbrel-one"), "no model family"),
+        (("--model", "timbrel-one", "--metric", "soundness", "--verifier", "nope"), 'no model "nope"'),
         (("--converted", "none"), "is no folder"),
-        (("--converted", "none", "--system", "a", "--system", "b"), "1 folders and 2 names"),
+        (("--converted", "none", "--system", "a", "--system", "b"), "1 folder and 2 names"),
     ],
 )
 def test_what_cannot_be_evaluated_is_one_sentence_and_leaves_nothing(

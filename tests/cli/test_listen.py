@@ -48,7 +48,7 @@ def rated(tmp_path: Path) -> Path:
 def test_results_are_printed_and_written(timbrel: Command, rated: Path) -> None:
     ended = timbrel("listen", "results", rated, "-o", "report")
     assert ended.code == 0, ended.err
-    assert "1 listeners joined, 1 finished" in ended.out and "Written to report." in ended.out
+    assert "1 listener joined, 1 finished" in ended.out and "Written to report." in ended.out
     assert Path("report/report.html").is_file()
 
 

@@ -132,6 +132,14 @@ def test_what_is_too_short_is_skipped_and_the_rest_kept(timbrel: Command, tmp_pa
     assert "it lasts 0.60 s, and 1 s are wanted." in ended.err
 
 
+def test_a_corpus_is_not_prepared_into_itself(timbrel: Command) -> None:
+    root = trees.write(Path("corpus"), {"ada/a.wav": None})
+    ended = timbrel("prepare", "folder", root, "./corpus/ada/..")
+    assert (ended.code, is_one_sentence(ended.err)) == (2, True)
+    assert "is the corpus itself" in ended.err
+    assert [path.name for path in root.iterdir()] == ["ada"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -66,6 +66,11 @@ def test_librispeech_in_knn_vcs_protocol(timbrel: Command, librispeech: Path) ->
     assert Path("again.csv").read_text() == Path("pairs.csv").read_text()
 
 
+def test_one_of_each_is_said_in_the_singular(timbrel: Command, librispeech: Path) -> None:
+    ended = timbrel("trials", "librispeech", librispeech, "--count", "1", "-o", "one.csv")
+    assert ended.out.startswith("one.csv: 1 pair, 1 source speaker and 1 target speaker\n"), ended.err
+
+
 def test_vctk_is_divided_as_prepare_divides_it(timbrel: Command, vctk: Path) -> None:
     assert timbrel("prepare", "vctk", vctk, "prepared").code == 0
     clips = [json.loads(line) for line in Path("prepared/index.jsonl").read_text().splitlines()]

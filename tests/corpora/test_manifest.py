@@ -31,6 +31,12 @@ def test_a_folder_stands_for_the_manifest_in_it(tmp_path: Path) -> None:
     assert [one.id for one in manifest.read(tmp_path)] == ["ada/x"]
 
 
+def test_a_list_from_windows_is_read(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_bytes(b"\xef\xbb\xbfpath,speaker\r\nclips\\ada\\x.wav,ada\r\n")
+    (found,) = manifest.read(tmp_path)
+    assert (found.id, found.path) == ("ada/x", tmp_path / "clips" / "ada" / "x.wav")
+
+
 def test_an_unknown_sex_is_none(tmp_path: Path) -> None:
     write(tmp_path / "manifest.csv", "path,speaker,sex\nx.wav,ada,?\n")
     assert manifest.read(tmp_path)[0].sex == ""

@@ -41,6 +41,7 @@ def request_(pairs: Path, converted: Path) -> Request:
 @pytest.fixture(autouse=True)
 def nobody_verifies(monkeypatch: pytest.MonkeyPatch) -> None:
     """The encoder of `timbrel verify` takes longer than all the rest; the command's tests have it."""
+    monkeypatch.setattr("timbrel.evaluation.run.find_verifier", lambda _: None)
     monkeypatch.setattr("timbrel.evaluation.run.spoofing", lambda *_: Spoofing("nobody", 0.5, {}))
 
 
@@ -87,6 +88,40 @@ def test_results_scores_and_page_hold_every_case(request_: Request) -> None:
     # Source, target and the system, of each of eight pairs.
     assert page.tags.count("audio") == 24
     assert all(link.startswith("data:") for link in page.sources)
+
+
+def test_a_given_file_that_cannot_be_decoded_is_a_pair_not_converted(
+    request_: Request, converted: Path
+) -> None:
+    (converted / "0001.wav").write_bytes(b"RIFF, or so it says")
+    found = run(request_)
+    (made,) = found.systems
+    assert list(made.problems or {}) == ["0001"]
+    assert [why for why in found.problems if why.startswith("made, 0001: ")]
+    document = json.loads((request_.out / "results.json").read_text())
+    assert "0001.wav" in document["systems"]["made"]["problems"]["0001"]
+    # The seven others are scored as ever.
+    assert document["figures"]["all pairs"]["made"]["seconds"]["pairs"] == 7
+
+
+def test_given_files_of_which_none_can_be_decoded_are_refused(request_: Request, converted: Path) -> None:
+    for path in converted.iterdir():
+        path.write_bytes(b"RIFF, or so it says")
+    with pytest.raises(EvaluationError, match=r"made converted none of 8 pairs: .*0000\.wav"):
+        run(request_)
+    assert not request_.out.exists()
+
+
+def test_a_pair_of_one_recording_counts_and_is_said_once(request_: Request, pairs: Path) -> None:
+    twin = pairs.parent / "dot" / "twin.wav"
+    twin.write_bytes((pairs.parent / "dot" / "a.wav").read_bytes())
+    rows = ["source,target", "ann/a.wav,ann/a.wav", "dot/a.wav,dot/twin.wav", "ann/a.wav,bob/b.wav"]
+    pairs.write_text("\n".join(rows) + "\n")
+    found = run(changed(request_, metrics=("length",)))
+    (said,) = found.problems
+    assert said.startswith("The source is its own target in 2 pairs (0000, 0001)")
+    assert found.summary.figures["all pairs"]["made"]["seconds"].pairs == 3
+    assert not found.systems[0].problems
 
 
 def test_audio_that_does_not_fit_is_said_and_left_out(request_: Request) -> None:

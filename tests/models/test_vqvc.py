@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from timbrel.contract import FeatureSpec
+from timbrel.errors import ConfigError
 from timbrel.models.vqvc import VQVC, VQVCConfig, losses
 
 MEL = FeatureSpec(kind="mel", sample_rate=16000, hop=256, dim=20, n_fft=1024, window=1024, f_max=8000)
@@ -40,6 +41,12 @@ def test_published_sizes() -> None:
     shapes = [tuple(value.shape) for value in model.decoder.state_dict().values() if value.ndim > 1]
     assert shapes == [(128, 32, 3), residual, residual, (256, 128, 2), (80, 256)]
     assert model.quantizer.codebook.shape == (256, 32)
+
+
+@pytest.mark.parametrize("name", ["codes", "code_dim", "width"])
+def test_nothing_can_have_no_size(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{name} of a VQVC must be at least 1, not 0\.$"):
+        _small(**{name: 0})
 
 
 def test_speaker_is_the_mean_of_what_quantisation_removed() -> None:

@@ -76,7 +76,7 @@ def test_a_split_to_validate_on_may_have_fewer_speakers(prepared: Path, tmp_path
     crops = Data(root, wide, "dev", 0).batch(0).source
     assert len(crops.ids) == 8
     alone = replace(wide, validation="train")
-    with pytest.raises(CorpusError, match="has 1 speakers in split 'train' and a batch wants 2"):
+    with pytest.raises(CorpusError, match="has 1 speaker in split 'train' and a batch wants 2"):
         Data(root, alone, "train", 0)
 
 

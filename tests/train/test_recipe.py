@@ -30,13 +30,16 @@ def test_a_recipe_states_every_default(write_recipe: WriteRecipe) -> None:
         ("optimizer.model.rate=1", 'unknown key "optimizer.model.rate"'),
         ("run.steps=many", "run.steps: expected `int`"),
         ("run.steps=0", "run.steps must be above 0, not 0"),
+        ("data.seconds=1e9", r"data.batch of \d+ times data.seconds of 1e\+09 are more than the 24 hours"),
         ("run.patience=-1", "run.patience must not be negative"),
         ("data.balance=age", "data.balance"),
-        ("optimizer=3", "optimizer: expected `object`"),
+        ("optimizer=3", "optimizer: expected a table, got `int`"),
         ("optimizer.model.schedule=exponential", "half_life"),
+        ("optimizer.model.betas=[2, 0.9]", r"optimizer.betas must be .* below 1, not \[2.0, 0.9\]"),
         ("name.first=a", "name is a value, not a table"),
         ("run.steps", 'expected "key=value"'),
         (".=1", 'expected "key=value"'),
+        ("name=../up", "name must be one that a folder can have"),
     ],
 )
 def test_a_wrong_recipe_names_the_key(write_recipe: WriteRecipe, override: str, message: str) -> None:

@@ -25,6 +25,7 @@ from timbrel.cli.verification import (
 )
 from timbrel.errors import ConfigError, OutputError
 from timbrel.registry import DEFAULT_MODEL
+from timbrel.wording import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -60,7 +61,8 @@ def calibrate(
         made, excluded = findings.calibrate(pairs, name, hearing, rule, voices, progress)
     calibration.save(made, output)
     accepts, rejects = made.rates_at(made.threshold)
-    typer.echo(f"{output}: {made.model}, {made.data.speakers} speakers, {made.data.recordings} recordings")
+    speakers, recordings = counted(made.data.speakers, "speaker"), counted(made.data.recordings, "recording")
+    typer.echo(f"{output}: {made.model}, {speakers}, {recordings}")
     typer.echo(f"  equal error rate  {made.equal_error_rate:.2%}")
     typer.echo(f"  threshold         {made.threshold:.3f} ({made.rule})")
     typer.echo(f"  errors there      {accepts:.2%} false accepts, {rejects:.2%} false rejects")

@@ -12,6 +12,7 @@ from timbrel.cli.engines import AddressOption, EngineName, EngineOption, Workers
 from timbrel.cli.prepare import Layout
 from timbrel.cli.shared import ForceOption, ModelOption, progress_line, warn
 from timbrel.registry import DEFAULT_MODEL
+from timbrel.wording import counted
 
 if TYPE_CHECKING:
     from timbrel.inspection.check import CorpusReport, Figures, Sound
@@ -102,8 +103,8 @@ def _table(report: CorpusReport, most: int) -> Iterator[str]:
     for name, own in list(report.speakers.items())[:most]:
         yield _row(name, own, width)
     if len(report.speakers) > most:
-        yield f"and {len(report.speakers) - most} more speakers"
-    yield _row(f"{len(report.speakers)} speakers", report.total, width)
+        yield f"and {counted(len(report.speakers) - most, 'more speaker')}"
+    yield _row(counted(len(report.speakers), "speaker"), report.total, width)
 
 
 def _row(name: str, own: Figures, width: int) -> str:
@@ -128,5 +129,6 @@ def _voice_lines(report: CorpusReport) -> Iterator[str]:
     if voices.closest:
         pairs = ", ".join(f"{' and '.join(pair.speakers)} {pair.cosine:.3f}" for pair in voices.closest)
         yield f"most alike: {pairs}"
-    basis = f"halves of {voices.calibrated_on} speakers" if voices.calibrated_on else "a fixed value"
+    known = voices.calibrated_on
+    basis = f"halves of {counted(known, 'speaker')}" if known else "a fixed value"
     yield f"one voice from {voices.twin_threshold:.3f} on, by {basis}"

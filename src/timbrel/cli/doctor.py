@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from timbrel.wording import counted
+
 if TYPE_CHECKING:
     from timbrel.doctor.examine import Diagnosis
     from timbrel.doctor.findings import Finding
@@ -70,7 +72,7 @@ def _lines(seen: Diagnosis) -> Iterator[str]:
 
 
 def _recording_lines(heard: Recording) -> Iterator[str]:
-    channels = f"{heard.channels} channel{'' if heard.channels == 1 else 's'}"
+    channels = counted(heard.channels, "channel")
     yield f"recording  {heard.path}: {heard.sample_rate} Hz, {channels}, {heard.waveform.duration:.1f} s"
     found = heard.condition
     if found is not None:

@@ -11,6 +11,7 @@ import typer
 from timbrel.cli.engines import AddressOption, EngineName, EngineOption, WorkersOption, open_engine
 from timbrel.cli.shared import Device, DeviceOption, ForceOption, progress_line, warn
 from timbrel.errors import ConfigError
+from timbrel.wording import counted
 
 if TYPE_CHECKING:
     from timbrel.evaluation.run import Evaluation
@@ -123,7 +124,7 @@ def evaluate(
     warn(f"left out the metric {name}: {why}" for name, why in found.missing.items())
     warn(found.problems[:_SHOWN])
     if len(found.problems) > _SHOWN:
-        warn([f"{len(found.problems) - _SHOWN} more problems are named in {output}."])
+        warn([f"And {len(found.problems) - _SHOWN} more, named in {output / 'results.json'}."])
     typer.echo("\n".join(_lines(found, output)))
     if any(one.problems for one in found.systems):
         raise typer.Exit(1)
@@ -136,8 +137,8 @@ def _systems(models: Sequence[str], folders: Sequence[Path], names: Sequence[str
         raise ConfigError("Give --model to convert with, or --converted with what another system made.")
     if names and len(names) != len(folders):
         raise ConfigError(
-            f"--system names the --converted folders in their order: there are {len(folders)} folders and "
-            f"{len(names)} names."
+            "--system names the --converted folders in their order, but here are "
+            f"{counted(len(folders), 'folder')} and {counted(len(names), 'name')}."
         )
     yield from name_models(models)
     for place, folder in enumerate(folders):
@@ -151,7 +152,7 @@ def _lines(found: Evaluation, output: Path) -> Iterator[str]:
     own = found.summary.figures[ALL]
     shown = [column for column in found.scores.columns if column.better != "neither"]
     width = max([len(f"{column.title} {column.unit}") for column in shown], default=0)
-    yield f"{len(found.pairs)} pairs, {found.new_conversions} files made now"
+    yield f"{counted(len(found.pairs), 'pair')}, {counted(found.new_conversions, 'file')} made now"
     yield f"  {'':<{width}}" + "".join(f"{name[:15]:>16}" for name in own)
     for column in shown:
         cells = "".join(f"{row[column.name].value:>16.3f}" for row in own.values())

@@ -19,6 +19,7 @@ from timbrel.cli.verification import (
     warn_excluded,
 )
 from timbrel.registry import DEFAULT_MODEL
+from timbrel.wording import counted
 
 NOBODY = 1
 #: Candidates that are shown unless more are asked for.
@@ -60,9 +61,10 @@ def identify(
     typer.echo(best.name if known else "none of these")
     for candidate in found.candidates[:top]:
         mark = "*" if candidate.score >= limit else " "
-        typer.echo(f"  {mark} {candidate.score:6.3f}  {candidate.name} ({candidate.recordings} recordings)")
+        heard = counted(candidate.recordings, "recording")
+        typer.echo(f"  {mark} {candidate.score:6.3f}  {candidate.name} ({heard})")
     count = len(found.candidates)
-    typer.echo(f"  threshold {limit:.3f} ({rule}), {count} voices")
+    typer.echo(f"  threshold {limit:.3f} ({rule}), {counted(count, 'voice')}")
     if found_calibration is None:
         typer.echo("  uncalibrated: nobody has measured how often this threshold errs")
     else:

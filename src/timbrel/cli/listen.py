@@ -9,6 +9,7 @@ import typer
 
 from timbrel.cli.shared import ForceOption, progress_line
 from timbrel.errors import ConfigError
+from timbrel.wording import counted
 
 if TYPE_CHECKING:
     from timbrel.listening.invitations import Invitations
@@ -52,7 +53,8 @@ def new(
     if made.loudness < wished:
         typer.echo(f"All recordings have {made.loudness:.1f} LUFS, not {wished:.1f}: peaks would be clipped.")
     typer.echo(
-        f"{folder}: {len(made.samples)} samples, {minutes(made):.0f} min of listening for each listener."
+        f"{folder}: {counted(len(made.samples), 'sample')}, {minutes(made):.0f} min of listening for each "
+        "listener."
     )
     typer.echo(f"Next: timbrel listen serve {folder}")
 

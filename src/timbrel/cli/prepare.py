@@ -12,6 +12,7 @@ import typer
 from timbrel.cli.engines import AddressOption, EngineName, EngineOption, WorkersOption, open_engine
 from timbrel.cli.shared import progress_line, warn
 from timbrel.errors import ConfigError, CorpusError
+from timbrel.wording import counted
 
 if TYPE_CHECKING:
     from timbrel.corpora import Utterance
@@ -78,6 +79,8 @@ def prepare(
     name = layouts.detect(source) if layout is Layout.AUTO else layout.value
     if name == layouts.PREPARED:
         raise CorpusError(f"{source} has been prepared already: give the corpus it was made from.")
+    if out.resolve() == source.resolve():
+        raise ConfigError(f"{out} is the corpus itself: give another folder for what is prepared from it.")
     utterances = _of_splits(layouts.read(name, source, microphone), split, source)
     plan = plan_of(name, utterances, unseen, held_out, seed)
     utterances, rule = divide_corpus(name, utterances, plan)
@@ -152,13 +155,13 @@ def divide_corpus(
 def _summary(out: Path, report: Report) -> Iterator[str]:
     kinds = ", ".join(f"{count} {kind}" for kind, count in report.reasons.items())
     yield (
-        f"{out}: {report.made} clips made, {report.kept} kept, {len(report.skipped)} skipped"
+        f"{out}: {counted(report.made, 'clip')} made, {report.kept} kept, {len(report.skipped)} skipped"
         f"{f' ({kinds})' if kinds else ''}; {report.seconds / 3600:.2f} hours"
     )
     if report.cut_seconds:
         yield f"  {report.cut_seconds / 60:.1f} min of silence cut off the ends"
     if report.without_text:
-        yield f"  {report.without_text} clips without a transcript"
+        yield f"  {counted(report.without_text, 'clip')} without a transcript"
 
 
 def _split_lines(out: Path) -> Iterator[str]:
@@ -169,6 +172,6 @@ def _split_lines(out: Path) -> Iterator[str]:
     for name, split in json.loads((out / SPLITS).read_text(encoding="utf-8"))["splits"].items():
         sexes = list(split["speakers"].values())
         yield (
-            f"  {name:<8} {split['clips']:>6} clips of {len(sexes)} speakers "
+            f"  {name:<8} {counted(split['clips'], 'clip'):>12} of {counted(len(sexes), 'speaker')} "
             f"({sexes.count('F')} F, {sexes.count('M')} M)"
         )

@@ -9,6 +9,7 @@ import typer
 
 from timbrel.cli.shared import progress_line
 from timbrel.errors import ConfigError
+from timbrel.wording import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -54,11 +55,11 @@ def _teachers(corpus: Path, moonshine: Path | None, resemblyzer: Path | None, wo
     if content:
         with progress_line("Moonshine") as advance:
             made = taught.teach_content(corpus, content, workers, advance)
-        typer.echo(f"{corpus}: Moonshine heard {made} clips")
+        typer.echo(f"{corpus}: Moonshine heard {counted(made, 'clip')}")
     if speaker:
         with progress_line("Resemblyzer") as advance:
             made = taught.teach_speakers(corpus, speaker, workers, advance)
-        typer.echo(f"{corpus}: Resemblyzer heard {made} clips")
+        typer.echo(f"{corpus}: Resemblyzer heard {counted(made, 'clip')}")
 
 
 def _content(corpus: Path, name: str, prematch: bool, device: str) -> None:
@@ -72,10 +73,11 @@ def _content(corpus: Path, name: str, prematch: bool, device: str) -> None:
     encoder = content_encoder(checkpoint, where)
     with progress_line(checkpoint.name) as advance:
         found = frames.prepare_frames(corpus, encoder, where, advance)
-    typer.echo(f"{corpus}: {checkpoint.name} heard {found.made} of {found.clips} clips")
+    typer.echo(f"{corpus}: {checkpoint.name} heard {found.made} of {counted(found.clips, 'clip')}")
     if prematch:
         with progress_line("prematching") as advance:
             found = frames.prematch(corpus, encoder, where, advance)
-        typer.echo(f"{corpus}: {found.made} of {found.clips} clips prematched")
+        typer.echo(f"{corpus}: {found.made} of {counted(found.clips, 'clip')} prematched")
         if found.alone:
-            typer.echo(f"  {found.alone} clips of speakers with no other, whose frames stay as they are")
+            alone = counted(found.alone, "clip")
+            typer.echo(f"  {alone} of speakers with no other, whose frames stay as they are")

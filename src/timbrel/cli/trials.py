@@ -13,6 +13,7 @@ import typer
 from timbrel.cli.prepare import Layout, divide_corpus, plan_of, split_names
 from timbrel.cli.shared import ForceOption
 from timbrel.errors import CorpusError, OutputError
+from timbrel.wording import counted
 
 if TYPE_CHECKING:
     from timbrel.evaluation.lists import Trial
@@ -144,7 +145,10 @@ def _write(found: Sequence[Trial], output: Path) -> None:
 def _summary(found: Sequence[Trial], output: Path) -> Iterator[str]:
     sources = {one.source.speaker for one in found}
     voices = {one.target.speaker for one in found}
-    yield f"{output}: {len(found)} pairs, {len(sources)} source and {len(voices)} target speakers"
+    yield (
+        f"{output}: {counted(len(found), 'pair')}, {counted(len(sources), 'source speaker')} and "
+        f"{counted(len(voices), 'target speaker')}"
+    )
     for condition, number in sorted(Counter(one.condition for one in found).items()):
         own = [one for one in found if one.condition == condition]
         kinds = Counter(f"{one.source.sex or '?'} to {one.target.sex or '?'}" for one in own)

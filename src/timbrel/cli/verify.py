@@ -30,6 +30,7 @@ from timbrel.cli.verification import (
 )
 from timbrel.errors import ConfigError
 from timbrel.registry import DEFAULT_MODEL
+from timbrel.wording import counted
 
 if TYPE_CHECKING:
     from timbrel.verification.calibration import Calibration
@@ -145,7 +146,8 @@ def _reading(score: float, limit: float, calibration: Calibration | None) -> Ite
     yield f"  probability of one person, at even odds before  {calibration.probability(score):.3f}"
     yield f"  errors at the threshold: {accepts:.2%} false accepts, {rejects:.2%} false rejects"
     data = calibration.data
-    yield f"  measured on {data.name}: {data.speakers} speakers, {data.same + data.different:,} pairs"
+    speakers, pairs = counted(data.speakers, "speaker"), counted(data.same + data.different, "pair")
+    yield f"  measured on {data.name}: {speakers}, {pairs}"
 
 
 def _report(trials: Trials, name: str, settings: _Settings) -> None:
@@ -170,10 +172,11 @@ def _figures(found: Findings) -> Iterator[str]:
     from timbrel.intervals import percent
 
     one, data, trials = found.evaluation, found.data, found.scored.trials
-    yield f"{data.name}: {data.speakers:,} speakers, {data.recordings:,} recordings"
+    yield f"{data.name}: {counted(data.speakers, 'speaker')}, {counted(data.recordings, 'recording')}"
     yield f"  trials            {one.same_trials:,} of one speaker, {one.different_trials:,} of two"
     if trials.left_out:
-        yield f"  left out          {trials.left_out:,} trials of {len(trials.missing):,} missing files"
+        files = counted(len(trials.missing), "missing file")
+        yield f"  left out          {counted(trials.left_out, 'trial')} of {files}"
     yield f"  equal error rate  {one.equal_error_rate:.2%} at {one.equal_error_threshold:.3f}"
     source = found.calibrated_by or "these trials"
     yield f"  threshold         {one.threshold:.3f} ({one.rule}, from {source})"
@@ -207,9 +210,9 @@ def _judge(table: Path, root: Path | None, skip_missing: bool, settings: _Settin
 def _verdict(found: Verdict, rule: str, missing: int) -> Iterator[str]:
     from timbrel.intervals import percent
 
-    yield f"{len(found.rows)} conversions, threshold {found.threshold:.3f} ({rule})"
+    yield f"{counted(len(found.rows), 'conversion')}, threshold {found.threshold:.3f} ({rule})"
     if missing:
-        yield f"  left out                {missing} missing files"
+        yield f"  left out                {counted(missing, 'missing file')}"
     yield f"  similarity to target    {found.to_target:.3f}"
     yield f"  similarity to source    {found.to_source:.3f}"
     yield f"  nearer to the target    {found.nearer:.1%}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from timbrel.corpora import AUDIO_SUFFIXES, Utterance, check_ids, describe, read_text, with_held_out
 from timbrel.errors import CorpusError
+from timbrel.wording import counted
 
 
 def matches(root: Path) -> bool:
@@ -60,7 +61,7 @@ def _name(path: Path, folder: Path) -> str:
 def _describe(root: Path, speakers: list[Path]) -> str:
     loose = sum(path.suffix.lower() in AUDIO_SUFFIXES for path in root.iterdir())
     if loose:
-        return f"{loose} recordings directly in it: move each speaker's into a folder of their own"
+        return f"{counted(loose, 'recording')} directly in it: move each speaker's into a folder of their own"
     if speakers:
-        return f"{len(speakers)} folders without recordings"
+        return f"{counted(len(speakers), 'folder')} without recordings"
     return f"no folder: it holds {describe(root)}" if any(root.iterdir()) else "no folder: it is empty"

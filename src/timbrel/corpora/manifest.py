@@ -63,7 +63,8 @@ def _utterance(file: Path, line: int, row: dict[str | None, str | None]) -> Utte
     for column in NEEDED:
         if not cells[column]:
             raise CorpusError(f"{file}, line {line}: {column} is empty.")
-    recording = Path(cells["path"])
+    # A list that was written on Windows; no clip of ours has a backslash in its name.
+    recording = Path(cells["path"].replace("\\", "/"))
     return Utterance(
         id=f"{cells['speaker']}/{recording.stem}",
         speaker=cells["speaker"],

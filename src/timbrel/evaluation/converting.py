@@ -27,6 +27,7 @@ from timbrel.evaluation.systems import Speed
 from timbrel.files import write_text
 
 if TYPE_CHECKING:
+    from timbrel.models import Vocoder
     from timbrel.pipeline import VoiceConverter
     from timbrel.voice import Voice
 
@@ -86,6 +87,22 @@ def by_model(model: str, device: str, seed: int) -> Make:
 def by_vocoder(vocoder: str | None) -> Make:
     """Copies of the sources: by a vocoder of mels, or Griffin-Lim."""
     return partial(_load_vocoder, vocoder)
+
+
+def find_vocoder(vocoder: str) -> Vocoder:
+    """A vocoder of mels by name or folder, with its weights.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+        EvaluationError: it is something else.
+    """
+    from timbrel import checkpoint, registry
+    from timbrel.models import Vocoder
+
+    network = registry.build(checkpoint.read(registry.find(vocoder)))
+    if not isinstance(network, Vocoder) or network.spec_in.kind != "mel":
+        raise EvaluationError(f'"{vocoder}" is no vocoder of mels: give one to --vocoder, or leave it.')
+    return network
 
 
 def produce(
@@ -202,18 +219,10 @@ def _enrol(converter: VoiceConverter, recordings: Sequence[Path]) -> Voice | Tim
 
 
 def _load_vocoder(vocoder: str | None) -> Callable[[Order], Made]:
-    from timbrel import checkpoint, registry
     from timbrel.audio.mel import PRESETS, MelSpectrogram
-    from timbrel.models import Vocoder
     from timbrel.models.griffin_lim import GriffinLim, GriffinLimConfig
 
-    if vocoder is None:
-        network: Any = GriffinLim(GriffinLimConfig(PRESETS["timbrel-16k"]))
-    else:
-        network = registry.build(checkpoint.read(registry.find(vocoder)))
-        spec = getattr(network, "spec_in", None)
-        if not isinstance(network, Vocoder) or getattr(spec, "kind", "") != "mel":
-            raise EvaluationError(f'"{vocoder}" is no vocoder of mels: give one to --vocoder, or leave it.')
+    network = find_vocoder(vocoder) if vocoder else GriffinLim(GriffinLimConfig(PRESETS["timbrel-16k"]))
     return partial(_copy, network, MelSpectrogram(network.spec_in))
 
 

@@ -14,6 +14,7 @@ from timbrel.intervals import percent
 from timbrel.reporting import chart
 from timbrel.reporting import page as html
 from timbrel.reporting.chart import Point
+from timbrel.wording import counted
 
 if TYPE_CHECKING:
     from timbrel.evaluation.converting import Progress
@@ -80,7 +81,10 @@ def _systems(found: Evaluation) -> str:
             )
         )
     speakers = len(set(found.scores.sources.tolist())), len(set(found.scores.targets.tolist()))
-    said = f"{len(found.pairs)} pairs of {speakers[0]} source and {speakers[1]} target speakers."
+    said = (
+        f"{counted(len(found.pairs), 'pair')} of {counted(speakers[0], 'source speaker')} and "
+        f"{counted(speakers[1], 'target speaker')}."
+    )
     return html.paragraph(said) + html.table(heading, rows)
 
 

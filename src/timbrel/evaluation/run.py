@@ -23,15 +23,18 @@ from timbrel.engines import Engine
 from timbrel.engines.local import Processes
 from timbrel.errors import EvaluationError, OutputError
 from timbrel.evaluation import documents, report, scoring, summary
-from timbrel.evaluation.converting import Produced, Progress, by_model, by_vocoder, produce
+from timbrel.evaluation.converting import Produced, Progress, by_model, by_vocoder, find_vocoder, produce
 from timbrel.evaluation.hashes import Hashes
 from timbrel.evaluation.metrics import Metric, SpeakerMetric
+from timbrel.evaluation.metrics.recordings import undecodable
 from timbrel.evaluation.pairs import OPTIONAL, PATHS, SEPARATOR, Pair, find_converted, read_pairs
 from timbrel.evaluation.summary import Scores, Summary
 from timbrel.evaluation.systems import COPY, SOURCE, System, Wanted, check_names, model_fingerprint
-from timbrel.evaluation.voices import EqualErrors, Spoofing, equal_errors, spoofing
+from timbrel.evaluation.voices import EqualErrors, Spoofing, equal_errors, find_verifier, spoofing
 from timbrel.files import write_text
 from timbrel.reporting.folder import rounded
+from timbrel.verification.hearing import Hearing
+from timbrel.wording import counted
 
 PAIRS, CONVERTED, RESULTS, SCORES, REPORT = (
     "pairs.csv",
@@ -40,6 +43,8 @@ PAIRS, CONVERTED, RESULTS, SCORES, REPORT = (
     "scores.csv",
     "report.html",
 )
+#: Pairs that a sentence names.
+_NAMED = 3
 #: Names a stage of the work and follows it.
 Stage = Callable[[str], AbstractContextManager[Progress]]
 
@@ -104,14 +109,15 @@ def evaluate(request: Request, engine: Engine | None, stage: Stage) -> Evaluatio
 
     Raises:
         EvaluationError: the list, the systems or the metrics are not as they should be.
-        CheckpointError: there is no such model.
+        CheckpointError: there is no such model, vocoder or verifier.
         OutputError: the folder is something else, holds an evaluation of other pairs, or cannot be written.
         EngineError: no worker can be started.
     """
     check_names(request.systems)
     pairs = read_pairs(request.table, request.root, request.limit)
-    given = {one.name: find_converted(one.folder, pairs) for one in request.systems if one.folder}
+    given = {one.name: _given(one.name, one.folder, pairs) for one in request.systems if one.folder}
     chosen, missing = scoring.choose(request.metrics, download=request.download)
+    verifier = _verifier(request)
     hashes = Hashes()
     list_hash = _open(request, pairs, hashes)
     metrics = list(chosen.values())
@@ -122,7 +128,7 @@ def evaluate(request: Request, engine: Engine | None, stage: Stage) -> Evaluatio
     scores = summary.gather(pairs, systems, metrics, scored)
     with stage("comparing voices") as progress:
         equal = list(_equal_errors(pairs, systems, metrics, hashes, progress))
-        fooled = spoofing(pairs, systems, request.verifier)
+        fooled = spoofing(pairs, systems, verifier)
     failures = [why for one in scored for why in one.problems.values()]
     found = Evaluation(
         table=request.table,
@@ -135,12 +141,19 @@ def evaluate(request: Request, engine: Engine | None, stage: Stage) -> Evaluatio
         summary=summary.summarise(scores, systems),
         equal_errors=equal,
         spoofing=fooled,
-        problems=_problems(systems, failures, fooled),
+        problems=[*_self_conversions(pairs, hashes), *_problems(systems, failures, fooled)],
         new_conversions=new,
     )
     with stage("writing the report") as progress:
         _write(found, request, progress)
     return found
+
+
+def _verifier(request: Request) -> Hearing:
+    """The verifier; it and the vocoder are looked for before hours of work, not after."""
+    if request.vocoder:
+        find_vocoder(request.vocoder)
+    return find_verifier(request.verifier)
 
 
 def _open(request: Request, pairs: Sequence[Pair], hashes: Hashes) -> str:
@@ -190,7 +203,7 @@ def _table(pairs: Sequence[Pair]) -> str:
 def _systems(
     request: Request,
     pairs: Sequence[Pair],
-    given: Mapping[str, Mapping[str, Path]],
+    given: Mapping[str, System],
     hashes: Hashes,
     engine: Engine | None,
     stage: Stage,
@@ -209,7 +222,7 @@ def _systems(
         new += made.new
     for wanted in request.systems:
         if wanted.model is None:
-            systems.append(System(wanted.name, "files", given[wanted.name]))
+            systems.append(given[wanted.name])
             _link(folder / wanted.name, wanted.folder)
             continue
         weights = model_fingerprint(wanted.model)
@@ -221,10 +234,25 @@ def _systems(
         systems.append(_system(wanted.name, "model", weights, made))
         new += made.new
     for system in systems:
-        if not system.files:
-            why = next(iter((system.problems or {}).values()), "")
-            raise EvaluationError(f"{system.name} converted none of the {len(pairs)} pairs: {why}")
+        _require_some(system)
     return systems, new
+
+
+def _given(name: str, folder: Path, pairs: Sequence[Pair]) -> System:
+    """What another system made; a file that cannot be decoded counts as a pair it could not convert."""
+    found = find_converted(folder, pairs)
+    problems = {key: why for key, path in found.items() if (why := undecodable(path))}
+    files = {key: path for key, path in found.items() if key not in problems}
+    system = System(name, "files", files, problems=problems)
+    _require_some(system)
+    return system
+
+
+def _require_some(system: System) -> None:
+    if not system.files:
+        problems = list((system.problems or {}).values())
+        pairs = counted(len(problems), "pair")
+        raise EvaluationError(f"{system.name} converted none of {pairs}: {problems[0]}")
 
 
 def _system(name: str, kind: str, made_by: str, made: Produced) -> System:
@@ -260,6 +288,18 @@ def _equal_errors(
         progress(number, len(encoders) * len(systems))
         found.append(equal_errors(metric, pairs, system, hashes))
     return [one for one in found if one]
+
+
+def _self_conversions(pairs: Sequence[Pair], hashes: Hashes) -> list[str]:
+    """One sentence, if there are any."""
+    own = [pair.id for pair in pairs if hashes.of(pair.source) == hashes.of(pair.target)]
+    if not own:
+        return []
+    more = f" and {len(own) - _NAMED} more" if len(own) > _NAMED else ""
+    return [
+        f"The source is its own target in {counted(len(own), 'pair')} ({', '.join(own[:_NAMED])}{more}): "
+        "that tests how well a voice is rebuilt, and counts like all others."
+    ]
 
 
 def _problems(systems: Sequence[System], failures: Sequence[str], fooled: Spoofing) -> list[str]:

@@ -85,18 +85,20 @@ def equal_errors(
     return EqualErrors(metric.name, system.name, Rate(value, low, high), len(genuine), len(made))
 
 
-def spoofing(pairs: Sequence[Pair], systems: Sequence[System], verifier: str | None) -> Spoofing:
-    """How often a verifier takes conversions for their target, at the threshold of its calibration.
+def find_verifier(name: str | None) -> Hearing:
+    """A speaker encoder by name or folder, ready to hear.
 
-    Args:
-        verifier: a model by name or folder; by default Resemblyzer's weights if they were imported, and
-            else the bundled encoder.
+    By default Resemblyzer's weights if they were imported, and else the bundled encoder.
 
     Raises:
-        CheckpointError: there is no such model.
+        CheckpointError: there is no such model, or it is no speaker encoder.
     """
     names = {one.name for one in registry.installed()}
-    hearing = Hearing(verifier or (_INDEPENDENT if _INDEPENDENT in names else DEFAULT_MODEL))
+    return Hearing(name or (_INDEPENDENT if _INDEPENDENT in names else DEFAULT_MODEL))
+
+
+def spoofing(pairs: Sequence[Pair], systems: Sequence[System], hearing: Hearing) -> Spoofing:
+    """How often a verifier takes conversions for their target, at the threshold of its calibration."""
     known = calibration.bundled(hearing.fingerprint)
     if known is None:
         problem = f"The encoder {hearing.name} has no calibration that ships, so nobody knows its threshold."

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from timbrel.audio.condition import LOW_SNR_DB, MUCH_SILENCE, NARROW_BAND_HZ
 from timbrel.inspection.check import CorpusReport
+from timbrel.wording import counted
 
 #: Beyond these a warning is given.
 FEW_MINUTES = 1.0
@@ -31,12 +32,12 @@ def warnings(report: CorpusReport) -> list[str]:
 def _unusable(report: CorpusReport) -> Iterator[str]:
     if report.unusable:
         first = report.unusable[0]
-        count = _count(len(report.unusable), "recording")
+        count = counted(len(report.unusable), "recording")
         yield f"{count} cannot be used, first {first.path}: {first.reason}"
     for ids in report.same_file[:_LISTED]:
         yield f"{_some(list(ids))} are the same file."
     if len(report.same_file) > _LISTED:
-        yield f"{len(report.same_file) - _LISTED} more groups of recordings are the same file."
+        yield f"{counted(len(report.same_file) - _LISTED, 'further group')} of recordings that are one file."
 
 
 def _same_voice(report: CorpusReport) -> Iterator[str]:
@@ -47,7 +48,7 @@ def _same_voice(report: CorpusReport) -> Iterator[str]:
             f"where {voices.twin_threshold:.3f} is as alike as halves of one speaker."
         )
     if len(voices.twins) > 2 * _LISTED:
-        yield f"{len(voices.twins) - 2 * _LISTED} more pairs may be one person."
+        yield f"{counted(len(voices.twins) - 2 * _LISTED, 'further pair')} may be one person."
 
 
 def _other_voices(report: CorpusReport) -> Iterator[str]:
@@ -63,14 +64,14 @@ def _other_voices(report: CorpusReport) -> Iterator[str]:
             f"its speaker ({odd.own:.3f})."
         )
     if len(voices.odd) > _LISTED:
-        yield f"{len(voices.odd) - _LISTED} more clips sound more like another speaker."
+        yield f"{counted(len(voices.odd) - _LISTED, 'further clip')} nearer to another speaker."
 
 
 def _amounts(report: CorpusReport) -> Iterator[str]:
     speakers = report.speakers
     few = [name for name, own in speakers.items() if own.minutes < FEW_MINUTES]
     if few:
-        yield f"{_count(len(few), 'speaker')} with less than {FEW_MINUTES:.0f} min: {_some(few)}."
+        yield f"{counted(len(few), 'speaker')} with less than {FEW_MINUTES:.0f} min: {_some(few)}."
     most = max(speakers, key=lambda name: speakers[name].minutes)
     least = min(speakers, key=lambda name: speakers[name].minutes)
     if speakers[most].minutes > UNEVEN * speakers[least].minutes:
@@ -85,7 +86,7 @@ def _amounts(report: CorpusReport) -> Iterator[str]:
         rates = ", ".join(f"{rate} Hz ({count})" for rate, count in report.sample_rates.items())
         yield f"The recordings have several sample rates: {rates}."
     if 0 < report.without_text < report.total.clips:
-        yield f"{_count(report.without_text, 'clip')} of {report.total.clips} have no transcript."
+        yield f"{counted(report.without_text, 'clip')} of {report.total.clips} have no transcript."
 
 
 def _sounds(report: CorpusReport) -> Iterator[str]:
@@ -109,11 +110,7 @@ def _sounds(report: CorpusReport) -> Iterator[str]:
         ([n for n, s in near.items() if s.clipped_clips], "clipped in some of their clips"),
     ):
         if names:
-            yield f"{_count(len(names), 'speaker')} {what}: {_some(names)}."
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+            yield f"{counted(len(names), 'speaker')} {what}: {_some(names)}."
 
 
 def _some(names: list[str]) -> str:

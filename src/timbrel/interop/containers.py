@@ -249,7 +249,7 @@ def _read_folder(path: Path) -> Stored:
         raise CheckpointError(f"{path} is a folder without {' or '.join(FOLDER_WEIGHTS)}: name a file.")
     stored, settings = read_tensors(weights), path / "config.json"
     try:
-        config = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+        config = json.loads(settings.read_text(encoding="utf-8-sig")) if settings.is_file() else {}
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{settings} cannot be read: {error}.") from error
     container = f"Hugging Face folder, {stored.container}"

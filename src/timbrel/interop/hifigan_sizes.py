@@ -68,7 +68,7 @@ def settings_beside(path: Path) -> Settings | None:
     if not file.is_file():
         return None
     try:
-        tables = json.loads(file.read_text(encoding="utf-8"))
+        tables = json.loads(file.read_text(encoding="utf-8-sig"))
         if not isinstance(tables, dict) or "upsample_rates" not in tables:
             return None
         return msgspec.convert(tables, Settings)

@@ -19,6 +19,7 @@ from timbrel.listening.scales import SAME_SPEAKER
 from timbrel.listening.significance import Comparison
 from timbrel.listening.store import Listener, Rating, Store
 from timbrel.listening.study import PAIRED, Study
+from timbrel.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def of_study(folder: Path) -> Findings:
         raise ConfigError(f"{path} is damaged: {error}.") from error
     if not ratings:
         raise ConfigError(
-            f"{folder} has no ratings yet: {len(listeners)} listeners joined, and none has rated."
+            f"{folder} has no ratings yet: {counted(len(listeners), 'listener')} joined, and none has rated."
         )
     known = {(one.id, one.item) for one in found.samples}
     if any((rating.sample, rating.item) not in known for rating in ratings):

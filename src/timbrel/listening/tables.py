@@ -10,6 +10,7 @@ from timbrel.listening.effects import Interval, Mean
 from timbrel.listening.results import Cell, Findings
 from timbrel.listening.significance import Comparison
 from timbrel.listening.study import PAIRED
+from timbrel.wording import counted
 
 #: A column of the short table.
 _SAME = "same speaker"
@@ -156,8 +157,8 @@ def counts(found: Findings) -> Iterator[str]:
     """How many took part, in sentences."""
     finished = sum(one.finished for one in found.listeners)
     yield (
-        f"{len(found.listeners)} listeners joined, {finished} finished, {len(found.rejected)} rejected; "
-        f"{found.counted:,} of {len(found.ratings):,} ratings count."
+        f"{counted(len(found.listeners), 'listener')} joined, {finished} finished, {len(found.rejected)} "
+        f"rejected; {found.counted:,} of {len(found.ratings):,} ratings count."
     )
     if any(math.isnan(one.mean.error) for one in found.cells):
         yield "Means over fewer than three listeners or items have no interval."

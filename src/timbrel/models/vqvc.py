@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbrel.contract import FeatureSpec
+from timbrel.errors import ConfigError
 from timbrel.models.layers import Standardise, instance_normalise, resample_frames
 from timbrel.models.losses import l1
 from timbrel.models.quantizer import VectorQuantizer, unit_length
@@ -59,6 +60,12 @@ class VQVCConfig:
     patience: int = 100
     unit_length: bool = False
     encoder: Literal["convolutional", "linear"] = "convolutional"
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError if a size is not positive."""
+        for name in ("codes", "code_dim", "stem", "hidden", "width"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} of a VQVC must be at least 1, not {getattr(self, name)}.")
 
     @classmethod
     def published(cls, spec: FeatureSpec) -> VQVCConfig:

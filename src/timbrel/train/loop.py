@@ -38,6 +38,7 @@ from timbrel.train.log import Log, Screen, Silent
 from timbrel.train.recipe import Recipe, to_tables
 from timbrel.train.state import Progress
 from timbrel.train.tasks import Task, Update
+from timbrel.wording import counted
 
 
 def run(
@@ -123,7 +124,7 @@ class Run:
         """Steps until the recipe's end, early stopping, or a signal."""
         steps = self.recipe.run.steps
         self.screen.say(
-            f"{len(self.data.clips)} clips of {len(self.data.speakers)} speakers, "
+            f"{counted(len(self.data.clips), 'clip')} of {counted(len(self.data.speakers), 'speaker')}, "
             f"{self.data.seconds / 3600:.2f} hours; on {self.accelerator.device}"
         )
         if self.validation is None and self.recipe.run.validate_every:
@@ -286,7 +287,7 @@ class Run:
             self.accelerator.scaler.load_state_dict(self.progress.scaler)
         self.screen.say(
             f"resuming {checkpoint}: at step {self.progress.step} it is the newest of "
-            f"{len(state.found(self.out))} checkpoints in {self.out}"
+            f"{counted(len(state.found(self.out)), 'checkpoint')} in {self.out}"
         )
 
     def _any_process(self, flag: bool) -> bool:

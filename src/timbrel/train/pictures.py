@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from timbrel.wording import counted
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -37,7 +39,7 @@ def embedding_map(embeddings: Tensor, speakers: Tensor) -> Tensor:
         axes.scatter(own[:, 0], own[:, 1], s=28, color=colours(number % colours.N), marker=marker)
     axes.set(xticks=[], yticks=[])
     axes.set_aspect("equal", adjustable="datalim")
-    axes.set_title(f"{len(names)} speakers, {share:.0%} of the variance")
+    axes.set_title(f"{counted(len(names), 'speaker')}, {share:.0%} of the variance")
     return _rasterised(figure)
 
 

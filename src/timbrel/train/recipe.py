@@ -20,7 +20,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from timbrel.config import decode_config, encode_config, read_toml
+from timbrel.corpora import is_file_name
 from timbrel.errors import ConfigError
+
+#: Of audio in a step; more is a slip of the keyboard that would fill the memory.
+_MOST_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,11 @@ class DataRecipe:
 
     def __post_init__(self) -> None:
         _check_positive(self, "data", "batch", "seconds")
+        if self.batch * self.seconds > _MOST_SECONDS:
+            raise ConfigError(
+                f"data.batch of {self.batch} times data.seconds of {self.seconds:g} are more than the "
+                f"{_MOST_SECONDS / 3600:g} hours of audio that a step may hold."
+            )
         _check_not_negative(self, "data", "reference_seconds", "same_clip", "evenness", "min_utterances")
         self._check_grid()
         factors = [factor for column in self.favour.values() for factor in column.values()]
@@ -129,6 +138,8 @@ class OptimizerRecipe:
     def __post_init__(self) -> None:
         _check_positive(self, "optimizer", "learning_rate")
         _check_not_negative(self, "optimizer", "warmup", "final_share", "half_life", "weight_decay", "clip")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"optimizer.betas must be at least 0 and below 1, not {list(self.betas)}.")
         if (self.schedule == "exponential") != (self.half_life > 0):
             raise ConfigError("optimizer.half_life belongs to the exponential schedule, which needs it.")
 
@@ -157,6 +168,10 @@ class Recipe:
     optimizer: dict[str, OptimizerRecipe]
     settings: dict[str, Any] = field(default_factory=dict)
     licence: str = "not stated"
+
+    def __post_init__(self) -> None:
+        if not is_file_name(self.name) or "/" in self.name:
+            raise ConfigError(f"name must be one that a folder can have, not {self.name!r}.")
 
 
 def load(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

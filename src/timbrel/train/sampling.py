@@ -12,6 +12,7 @@ import numpy as np
 
 from timbrel.errors import CorpusError
 from timbrel.train.recipe import DataRecipe
+from timbrel.wording import counted
 
 if TYPE_CHECKING:
     from timbrel.train.data import Clip
@@ -99,12 +100,12 @@ def require_grid(root: Path, recipe: DataRecipe, split: str, clips_of: dict[str,
     for speaker, clips in clips_of.items():
         if len(clips) < each:
             raise CorpusError(
-                f"{root}: {speaker} has {len(clips)} clips of split {split!r}, where "
+                f"{root}: {speaker} has {counted(len(clips), 'clip')} of split {split!r}, where "
                 f"data.utterances_per_speaker wants {each}: set data.min_utterances = {each} to leave such "
                 "speakers out."
             )
     if len(clips_of) < wanted:
         raise CorpusError(
-            f"{root} has {len(clips_of)} speakers in split {split!r} and a batch wants {wanted}: "
+            f"{root} has {counted(len(clips_of), 'speaker')} in split {split!r} and a batch wants {wanted}: "
             "lower data.batch, or data.min_utterances if it leaves speakers out."
         )

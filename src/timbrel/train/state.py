@@ -214,7 +214,9 @@ def restore(path: Path, networks: Mapping[str, nn.Module], optimizers: Mapping[s
         try:
             network.load_state_dict(_below(tensors, f"network/{name}/"))
         except RuntimeError as error:
-            raise TrainingError(f"{path} was trained with another {name}: {error}") from error
+            # The first line is a heading; one of those below it says enough.
+            first = str(error).split("\n")[1].strip()
+            raise TrainingError(f"{path} was trained with another {name}: {first}") from error
     for name, optimizer in optimizers.items():
         states: dict[int, dict[str, Tensor]] = {}
         for key, value in _below(tensors, f"optimizer/{name}/").items():

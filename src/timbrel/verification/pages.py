@@ -13,6 +13,7 @@ from timbrel.verification import pictures
 from timbrel.verification.conversions import Verdict
 from timbrel.verification.evaluation import Evaluation
 from timbrel.verification.findings import Findings
+from timbrel.wording import counted
 
 
 def of_findings(found: Findings, document: Mapping[str, Any]) -> str:
@@ -92,7 +93,8 @@ def _summary(found: Findings, document: Mapping[str, Any]) -> Iterator[tuple[str
     one, data = found.evaluation, found.data
     encoder = document["encoder"]
     yield "encoder", f"{encoder['name']} ({encoder['family']}, {encoder['fingerprint']})"
-    yield "data", f"{data.speakers:,} speakers, {data.recordings:,} recordings ({data.hash})"
+    speakers, recordings = counted(data.speakers, "speaker"), counted(data.recordings, "recording")
+    yield "data", f"{speakers}, {recordings} ({data.hash})"
     yield "trials", f"{one.same_trials:,} of one speaker, {one.different_trials:,} of two"
     yield "equal error rate", f"{one.equal_error_rate:.2%} at {one.equal_error_threshold:.3f}"
     yield f"threshold ({one.rule}, read from {document['threshold']['read_from']})", f"{one.threshold:.4f}"

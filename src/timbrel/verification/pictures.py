@@ -11,6 +11,7 @@ import numpy as np
 from timbrel.errors import ConfigError
 from timbrel.reporting.page import Picture
 from timbrel.verification.evaluation import Evaluation
+from timbrel.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,8 +56,8 @@ def histogram(found: Evaluation) -> Picture:
     figure, axes = _figure(5.2, 3.4)
     widths = np.diff(found.edges)
     for counts, label, colour in (
-        (found.different, f"two speakers ({found.different_trials:,} pairs)", "tab:orange"),
-        (found.same, f"one speaker ({found.same_trials:,} pairs)", "tab:blue"),
+        (found.different, f"two speakers ({counted(found.different_trials, 'pair')})", "tab:orange"),
+        (found.same, f"one speaker ({counted(found.same_trials, 'pair')})", "tab:blue"),
     ):
         axes.bar(
             found.edges[:-1],
@@ -125,10 +126,10 @@ def voice_map(values: np.ndarray, speakers: np.ndarray, names: Sequence[str]) ->
         if len(present) <= _NAMED:
             axes.annotate(names[speaker], own.mean(axis=0), fontsize=7, ha="center")
     axes.set(xticks=[], yticks=[])
-    shown = f"{len(kept):,} of {count:,} recordings" if len(kept) < count else f"{count:,} recordings"
+    shown = f"{len(kept):,} of " * (len(kept) < count) + counted(count, "recording")
     words = (
-        f"Map of {shown} of {len(present)} speakers: recordings that sound alike lie near each other. "
-        "Distances between far-apart groups mean nothing."
+        f"Map of {shown} of {counted(len(present), 'speaker')}: recordings that sound alike lie near each "
+        "other. Distances between far-apart groups mean nothing."
     )
     return Picture(_png(figure), f"Map of the voices (t-SNE, {shown})", words)
 

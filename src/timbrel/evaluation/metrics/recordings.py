@@ -16,6 +16,7 @@ import numpy as np
 
 from timbrel.audio import decode
 from timbrel.audio.resample import resample
+from timbrel.errors import AudioError
 
 SAMPLE_RATE = 16000
 #: Judges need half a second; what is shorter is followed by silence.
@@ -56,6 +57,16 @@ def raw(path: Path) -> tuple[np.ndarray, int]:
     """
     info = decode.probe(path)
     return np.concatenate([block.mean(axis=1) for block in decode.blocks(info)]), info.sample_rate
+
+
+def undecodable(path: Path) -> str:
+    """Why a file cannot be decoded, in a sentence; "" if it can."""
+    try:
+        for _ in decode.blocks(decode.probe(path)):
+            pass
+    except AudioError as error:
+        return str(error)
+    return ""
 
 
 class Kept(Generic[Said]):
