@@ -41,7 +41,7 @@ def test_loose_recordings_are_named_as_what_is_wrong(tmp_path: Path) -> None:
         folder.read(tmp_path)
 
 
-@pytest.mark.parametrize(("layout", "found"), [((), "no folder"), (("ada/a.doc",), "1 folders without")])
+@pytest.mark.parametrize(("layout", "found"), [((), "no folder"), (("ada/a.doc",), "1 folder without")])
 def test_a_corpus_without_recordings_is_refused(tmp_path: Path, layout: tuple[str, ...], found: str) -> None:
     touch(tmp_path, *layout)
     with pytest.raises(CorpusError, match=found):
