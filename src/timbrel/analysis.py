@@ -43,6 +43,10 @@ class Analysis:
         """Where the first voiced sound is; 0 if there is none."""
         return float(np.argmax(self.voicing > 0.5)) * HOP / SAMPLE_RATE
 
+    def log_f0_from(self, first: int, frames: int) -> np.ndarray:
+        """`frames` values from frame `first` on, the last one held beyond the end."""
+        return _lengthen(self.log_f0[first : first + frames], frames)
+
     def voicing_from(self, first: int, frames: int) -> np.ndarray:
         """`frames` values from frame `first` on, the last one held beyond the end."""
         return _lengthen(self.voicing[first : first + frames], frames)

@@ -62,7 +62,7 @@ def check_ids(utterances: Iterable[Utterance]) -> None:
 def is_file_name(part: str) -> bool:
     """Whether this can be the name of a file or folder on any system."""
     # Control characters and bytes that are no text would break the index or another system's paths.
-    bad = any(letter == "\\" or ord(letter) < 32 or "\ud800" <= letter <= "\udfff" for letter in part)
+    bad = any(letter in "/\\" or ord(letter) < 32 or "\ud800" <= letter <= "\udfff" for letter in part)
     return bool(part) and not part.startswith(".") and not bad
 
 

@@ -191,7 +191,7 @@ def _pair(
     references: Mapping[str, tuple[Path, ...]],
 ) -> Pair:
     name = row.get("id") or f"{place:04d}"
-    if not is_file_name(name) or "/" in name or len(name.encode()) > _LONGEST_ID:
+    if not is_file_name(name) or len(name.encode()) > _LONGEST_ID:
         raise EvaluationError(
             f"{table}, line {line}: the id {name[:40]!r} cannot be the name of a file: "
             f"use letters and digits, at most {_LONGEST_ID}."

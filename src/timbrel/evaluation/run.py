@@ -33,7 +33,6 @@ from timbrel.evaluation.systems import COPY, SOURCE, System, Wanted, check_names
 from timbrel.evaluation.voices import EqualErrors, Spoofing, equal_errors, find_verifier, spoofing
 from timbrel.files import write_text
 from timbrel.reporting.folder import rounded
-from timbrel.verification.hearing import Hearing
 from timbrel.wording import counted
 
 PAIRS, CONVERTED, RESULTS, SCORES, REPORT = (
@@ -117,7 +116,10 @@ def evaluate(request: Request, engine: Engine | None, stage: Stage) -> Evaluatio
     pairs = read_pairs(request.table, request.root, request.limit)
     given = {one.name: _given(one.name, one.folder, pairs) for one in request.systems if one.folder}
     chosen, missing = scoring.choose(request.metrics, download=request.download)
-    verifier = _verifier(request)
+    # What is asked for by name is looked for before hours of work, not after.
+    if request.vocoder:
+        find_vocoder(request.vocoder)
+    verifier = find_verifier(request.verifier)
     hashes = Hashes()
     list_hash = _open(request, pairs, hashes)
     metrics = list(chosen.values())
@@ -147,13 +149,6 @@ def evaluate(request: Request, engine: Engine | None, stage: Stage) -> Evaluatio
     with stage("writing the report") as progress:
         _write(found, request, progress)
     return found
-
-
-def _verifier(request: Request) -> Hearing:
-    """The verifier; it and the vocoder are looked for before hours of work, not after."""
-    if request.vocoder:
-        find_vocoder(request.vocoder)
-    return find_verifier(request.verifier)
 
 
 def _open(request: Request, pairs: Sequence[Pair], hashes: Hashes) -> str:

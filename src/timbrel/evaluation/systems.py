@@ -87,7 +87,7 @@ def check_names(wanted: Iterable[Wanted]) -> None:
     seen = {SOURCE, COPY}
     for system in wanted:
         name = system.name
-        if not is_file_name(name) or "/" in name or len(name) > _LONGEST_NAME or name != name.strip():
+        if not is_file_name(name) or len(name) > _LONGEST_NAME or name != name.strip():
             raise EvaluationError(
                 f"A system cannot be called {name[:40]!r}: use letters and digits, at most {_LONGEST_NAME}."
             )

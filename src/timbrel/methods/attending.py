@@ -157,8 +157,8 @@ class _Narration:
         # Moving the mean on the logarithmic scale keeps the source's melody in semitones.
         both_voiced = analysis.log_f0_mean > 0 and voice.log_f0_mean > 0
         shift = voice.log_f0_mean - analysis.log_f0_mean if both_voiced else 0.0
-        log_f0 = torch.from_numpy(analysis.log_f0) + shift
-        self._log_f0 = torch.cat([log_f0, log_f0[-1:].expand(_TAIL // self._hop)])
+        frames = len(analysis.log_f0) + _TAIL // self._hop
+        self._log_f0 = torch.from_numpy(analysis.log_f0_from(0, frames)) + shift
         self._curve = PitchCurve.of(self._log_f0, self._rate, self._hop)
         self._tokens = self._hear(voice)
         self._own = None if own is None else self._refer(own)

@@ -95,8 +95,7 @@ def _missing(
 ) -> Tensor:
     """(R, 2 D) of one recording; `known` are the voice by the first halves and by the second ones."""
     true, speech = reference.frames["mel"], reference.frames["speech"]
-    log_f0 = torch.from_numpy(reference.analysis.log_f0)
-    log_f0 = torch.cat([log_f0, log_f0[-1:].expand(max(0, len(true) + 1 - len(log_f0)))])
+    log_f0 = torch.from_numpy(reference.analysis.log_f0_from(0, len(true) + 1))
     curve = PitchCurve.of(log_f0, mel.spec.sample_rate, 2 * mel.spec.hop)
     pieces = range(0, len(true), _PIECE)
     rebuilt = [_rebuilt(converter, mel, reference, curve, half, known, start) for start in pieces]

@@ -170,7 +170,7 @@ class Recipe:
     licence: str = "not stated"
 
     def __post_init__(self) -> None:
-        if not is_file_name(self.name) or "/" in self.name:
+        if not is_file_name(self.name):
             raise ConfigError(f"name must be one that a folder can have, not {self.name!r}.")
 
 
