@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn import functional
 
+from timbrel.errors import ConfigError
 from timbrel.models import ContentEncoder
 from timbrel.models.phonetic import (
     HOP,
@@ -115,6 +117,47 @@ def test_what_is_said_is_standardised(model: PhoneticEncoder) -> None:
     model.mean.fill_(0.5)
     model.deviation.fill_(0.25)
     torch.testing.assert_close(model(noise(4096)), (before - 0.5) / 0.25)
+
+
+def detailed(**changes: int) -> PhoneticEncoder:
+    torch.manual_seed(0)
+    model = PhoneticEncoder(replace(TINY, detail=5, **changes)).eval()
+    model.detail_mean.normal_()
+    model.detail_map.normal_()
+    return model
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+def test_detail_is_read_behind_its_layer(layer: int) -> None:
+    model, heard = detailed(detail_after=layer), []
+    model.layers[layer - 1].register_forward_hook(lambda *call: heard.append(call[2]))
+    content = model(noise(5000))
+    assert content.shape[-1] == model.spec_out.dim == 21
+    expected = torch.einsum("btw,wd->btd", heard[0] - model.detail_mean, model.detail_map)
+    torch.testing.assert_close(content[..., 16:], expected)
+
+
+def test_detail_leaves_what_is_said_and_its_windows_alone(model: PhoneticEncoder) -> None:
+    other = detailed(detail_after=1)
+    shared = {name: tensor for name, tensor in other.state_dict().items() if "detail" not in name}
+    model.load_state_dict(shared)
+    waveform = noise(256 * 60)
+    assert torch.equal(other(waveform)[..., :16], model(waveform))
+    window = other(waveform[:, : 256 * 40])
+    torch.testing.assert_close(window[:, :30], other(waveform)[:, :30], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("sizes", [{"detail": -1}, {"detail": 17}, {"detail": 4, "detail_after": 3}])
+def test_detail_that_cannot_be_is_refused(sizes: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="detail must be 0 to the width, 16, and detail_after 1 to"):
+        replace(TINY, **sizes)
+
+
+def test_beginnings_are_the_stem_and_the_first_layer(model: PhoneticEncoder) -> None:
+    waveform = noise(3000)
+    stem = model.stem(waveform)
+    first = model.layers[0](stem, rotations(stem.shape[1], 4))
+    torch.testing.assert_close(model.beginnings(waveform), torch.cat([stem, first], dim=-1))
 
 
 def test_the_default_sizes_are_those_of_the_published_encoder() -> None:

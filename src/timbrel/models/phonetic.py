@@ -6,17 +6,24 @@ Sensors, MIT), from whose weights it starts, made fit for conversion in three wa
 recording: a scale for loudness replaces the normalisation over time, and a frame attends to those
 within `reach`, so that a window gives what the whole gives. And it was trained on to say of perturbed
 speech what the recogniser says of the clean recording.
+
+A recogniser forgets on its way up what it does not need to tell words apart, and with it how a consonant
+was said. `detail` reads that below its last layer, in directions which a disguise of the speaker leaves
+alone (`timbrel.train.detail` finds them).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from timbrel.contract import FeatureSpec
+from timbrel.errors import ConfigError
 
 WAVEFORM = FeatureSpec(kind="waveform", sample_rate=16000, hop=1, dim=1)
 #: Samples between two content frames.
@@ -34,9 +41,10 @@ class PhoneticConfig:
     """Sizes of a `PhoneticEncoder`; the defaults are Moonshine tiny's, but for `reach`.
 
     Attributes:
-        width: of a content frame, too.
+        width: of the network, and of what its last layer says of a frame.
         rotary: leading values of each head that positions turn, an even number.
         reach: content frames on either side that a frame attends to in each layer.
+        detail: further values of a content frame, read behind layer `detail_after`, the first being 1.
     """
 
     spec_in: FeatureSpec = WAVEFORM
@@ -45,10 +53,19 @@ class PhoneticConfig:
     heads: int = 8
     rotary: int = 32
     reach: int = 24
+    detail: int = 0
+    detail_after: int = 3
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.detail <= self.width or (self.detail and not 1 <= self.detail_after <= self.layers):
+            raise ConfigError(
+                f"detail must be 0 to the width, {self.width}, and detail_after 1 to the number of layers, "
+                f"{self.layers}: they are {self.detail} and {self.detail_after}."
+            )
 
 
 class PhoneticEncoder(nn.Module):
-    """Waveform at the standard level (B, L, 1) -> content (B, ceil(L / 256), width).
+    """Waveform at the standard level (B, L, 1) -> content (B, ceil(L / 256), width + detail).
 
     Content frame k is centred on sample 256 k. Every value has about zero mean and unit deviation over
     speech, since the teacher's were standardised.
@@ -61,6 +78,8 @@ class PhoneticEncoder(nn.Module):
 
     mean: Tensor
     deviation: Tensor
+    detail_mean: Tensor
+    detail_map: Tensor
 
     def __init__(self, config: PhoneticConfig) -> None:
         super().__init__()
@@ -72,26 +91,40 @@ class PhoneticEncoder(nn.Module):
         self.norm = nn.LayerNorm(config.width, bias=False)
         self.register_buffer("mean", torch.zeros(config.width))
         self.register_buffer("deviation", torch.ones(config.width))
+        if config.detail:
+            self.register_buffer("detail_mean", torch.zeros(config.width))
+            self.register_buffer("detail_map", torch.zeros(config.width, config.detail))
         self.spec_in = config.spec_in
         self.spec_out = FeatureSpec(
-            kind="learned", sample_rate=config.spec_in.sample_rate, hop=HOP, dim=config.width
+            kind="learned",
+            sample_rate=config.spec_in.sample_rate,
+            hop=HOP,
+            dim=config.width + config.detail,
         )
 
     def forward(self, waveform: Tensor) -> Tensor:
+        *_, last = behind = list(self.behind_layers(waveform))
+        said = (self.norm(last) - self.mean) / self.deviation
+        if not self.config.detail:
+            return torch.as_tensor(said)
+        detail = (behind[self.config.detail_after] - self.detail_mean) @ self.detail_map
+        return torch.cat([said, detail.to(said.dtype)], dim=-1)
+
+    def behind_layers(self, waveform: Tensor) -> Iterator[Tensor]:
+        """Frames (B, T, width) of a waveform (B, L, 1), behind the stem and then behind each layer."""
         frames = self.stem(waveform)
+        yield frames
         turns = rotations(frames.shape[1], self.config.rotary).to(frames.device)
         for layer in self.layers:
             frames = layer(frames, turns)
-        return torch.as_tensor((self.norm(frames) - self.mean) / self.deviation)
+            yield frames
 
     def beginnings(self, waveform: Tensor) -> Tensor:
         """What the stem and the first layer make of a waveform (B, L, 1), side by side, (B, T, 2 width).
 
         There, how it sounds is still heard; the later layers keep what is said.
         """
-        frames = self.stem(waveform)
-        turns = rotations(frames.shape[1], self.config.rotary).to(frames.device)
-        return torch.cat([frames, self.layers[0](frames, turns)], dim=-1)
+        return torch.cat(list(islice(self.behind_layers(waveform), 2)), dim=-1)
 
     @property
     def context(self) -> int:

@@ -132,6 +132,49 @@ def test_what_the_student_hears_is_perturbed_and_what_it_should_say_is_not(taugh
     assert torch.equal(lesson.content, clean.content)
 
 
+def test_detail_is_found_in_training_and_left_out_by_the_next_start(train: Callable[..., Path]) -> None:
+    tables = {"task": "phonetic", "data": {"seconds": 0.8}, "optimizer": {"model": {"learning_rate": 1e-3}}}
+    found = {"detail": 4, "detail_after": 1, "perturbation": {"warp": 0.1, "warp_share": 1.0}}
+    path = train(**tables, settings={"model": SIZES, **found})
+    encoder = registry.build(checkpoint.read(path))
+    assert isinstance(encoder, PhoneticEncoder)
+    assert encoder.spec_out.dim == 20
+    assert encoder.detail_map.abs().amax(dim=0).min() > 0
+    second = train("again", **tables, settings={"model": SIZES, "start": str(path)})
+    assert registry.build(checkpoint.read(second)).spec_out.dim == 16
+
+
+def test_detail_is_seen_at_the_time_of_the_disguised_frame(
+    taught: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = data(taught)
+    student = task(
+        corpus, detail=2, detail_after=1, perturbation=Perturbation(speed=(0.8, 0.8), speed_share=1.0)
+    )
+    seen: list[torch.Tensor] = []
+    assert student.steady is not None
+    monkeypatch.setattr(student.steady, "observe", lambda *parts: seen.extend(parts))
+    # Frames that say when they were: the clean ones their place, the others nothing.
+    monkeypatch.setattr(
+        student.averaged,
+        "behind_layers",
+        lambda sound: iter([torch.arange(sound.shape[1] // 256.0).expand(len(sound), -1)[..., None]] * 2),
+    )
+    next(student.updates(corpus.batch(0), 0, torch.Generator().manual_seed(0)))
+    clean, disguised, mask = seen
+    assert clean.shape == disguised.shape
+    assert mask.shape == clean.shape[:2]
+    # At 0.8 of the speed frame 10 says what was said at frame 8.
+    torch.testing.assert_close(clean[0, :30, 0], 0.8 * torch.arange(30.0))
+
+
+def test_the_detail_of_the_model_itself_cannot_be_set() -> None:
+    with pytest.raises(
+        ConfigError, match=r"settings\.model\.detail is found in training: set settings\.detail"
+    ):
+        Settings(model={"detail": 4})
+
+
 def test_two_beginnings_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"settings\.moonshine and settings\.start are two beginnings"):
         Settings(moonshine="encoder.onnx", start="runs/other/final")

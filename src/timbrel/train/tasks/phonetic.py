@@ -2,14 +2,16 @@
 
 The teacher heard the clean recording, the student hears it faster or slower, through another throat,
 equaliser and room, louder or softer and in noise. What it can predict of the teacher's frames all the
-same is what was said.
+same is what was said. How it was said, which the teacher forgets, is read in a middle layer of the student,
+in directions that the same perturbations leave alone; see `timbrel.train.detail`.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from timbrel.models.phonetic import PhoneticConfig, PhoneticEncoder
 from timbrel.train.augment import Perturbation, change_speed, draw_speeds, perturb_waveform
 from timbrel.train.average import follow
 from timbrel.train.data import Batch, Crops, Data, check_sample_rate
+from timbrel.train.detail import SteadyDirections
 from timbrel.train.moonshine import start_from_moonshine
 from timbrel.train.start import start_from
 from timbrel.train.tasks import Export, Preview, Task, Update, mean_figures
@@ -32,6 +35,10 @@ from timbrel.train.tracks import Tracks, frame_places
 
 #: Frames, of 16 ms, over which the movement of the content is compared.
 _MOVE = 4
+#: Of so many steps one is looked at for steady directions.
+_OBSERVED = 8
+#: What a `PhoneticEncoder` with detail has more.
+_DETAIL = ("detail_mean", "detail_map")
 
 CARD = """# Content encoder
 
@@ -45,7 +52,8 @@ version.
 class Settings:
     """Fields:
 
-    model: sizes of the network, see `PhoneticConfig`.
+    model: sizes of the network, see `PhoneticConfig`, but for its detail.
+    detail: further values of a content frame, found during training behind layer `detail_after`.
     perturbation: what the student hears that the teacher did not.
     movement: weight of the error in how the frames move, over 64 ms; it keeps short sounds distinct.
     moonshine: file of the teacher, the encoder of Moonshine tiny-en, whose weights to start from.
@@ -54,6 +62,8 @@ class Settings:
     """
 
     model: dict[str, Any] = field(default_factory=dict)
+    detail: int = 0
+    detail_after: int = 3
     perturbation: Perturbation = field(default_factory=Perturbation)
     movement: float = 0.0
     moonshine: str = ""
@@ -63,6 +73,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.moonshine and self.start:
             raise ConfigError("settings.moonshine and settings.start are two beginnings: choose one.")
+        if "detail" in self.model:
+            raise ConfigError("settings.model.detail is found in training: set settings.detail.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +83,13 @@ class Lesson:
 
     Fields:
         waveform: at the standard level, (B, hop * K, 1).
+        speeds: (B,) of it, where the recording's is 1.
         content: the teacher's frames, (B, K, C).
         mask: (B, K), true where there is a recording.
     """
 
     waveform: Tensor
+    speeds: Tensor
     content: Tensor
     mask: Tensor
 
@@ -87,8 +101,10 @@ def build(settings: Settings, data: Data) -> PhoneticTask:
     teacher = ContentFrames(data.root)
     if config.width != teacher.dim:
         raise ConfigError(f"settings.model.width must be the teacher's {teacher.dim}.")
+    # Made for its refusal of sizes that cannot be.
+    replace(config, detail=settings.detail, detail_after=settings.detail_after)
     model = PhoneticEncoder(config)
-    start_from(model, settings.start)
+    start_from(model, settings.start, without=_DETAIL)
     if settings.moonshine:
         start_from_moonshine(model, Path(settings.moonshine), teacher)
     return PhoneticTask(model, settings, teacher)
@@ -104,15 +120,20 @@ class PhoneticTask(Task):
         super().__init__()
         self.model, self.teacher, self.settings = model, teacher, settings
         self.averaged = copy.deepcopy(model).requires_grad_(False)
+        self.steady = SteadyDirections(model.config.width) if settings.detail else None
         self.tracks = Tracks(teacher.root)
         self.hop = model.spec_out.hop
 
     @property
     def networks(self) -> dict[str, nn.Module]:
-        return {"model": self.model, "average": self.averaged}
+        steady = {} if self.steady is None else {"steady": self.steady}
+        return {"model": self.model, "average": self.averaged, **steady}
 
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
-        figures = self._figures(self.model, self.perturbed(batch.source, generator))
+        lesson = self.perturbed(batch.source, generator)
+        if self.steady is not None and step % _OBSERVED == 0:
+            self._observe(self.steady, lesson, self.clean(batch.source))
+        figures = self._figures(self.model, lesson)
         yield Update(figures["loss"], "model", dict(figures))
 
     def after_step(self, step: int) -> None:
@@ -126,7 +147,12 @@ class PhoneticTask(Task):
         return Preview({"teacher": lesson.content[0], "student": self.averaged(lesson.waveform[:1])[0]})
 
     def export(self) -> Export:
-        return Export(PhoneticEncoder.family, self.model.config, self.averaged.state_dict(), CARD)
+        config, tensors = self.model.config, self.averaged.state_dict()
+        if self.steady is not None:
+            count = self.settings.detail
+            config = replace(config, detail=count, detail_after=self.settings.detail_after)
+            tensors |= dict(zip(_DETAIL, self.steady.find(count), strict=True))
+        return Export(PhoneticEncoder.family, config, tensors, CARD)
 
     @torch.no_grad()
     def perturbed(self, crops: Crops, generator: torch.Generator) -> Lesson:
@@ -142,6 +168,21 @@ class PhoneticTask(Task):
         samples = crops.audio.shape[1] // self.hop * self.hop
         return self._lesson(crops, self._levelled(crops)[:, :samples], torch.ones(len(crops.ids)))
 
+    @torch.no_grad()
+    def _observe(self, steady: SteadyDirections, disguised: Lesson, clean: Lesson) -> None:
+        """Shows `steady` how the averaged student hears both, each frame beside the one of its time."""
+        layer = self.settings.detail_after
+        there, here = (
+            next(islice(self.averaged.behind_layers(lesson.waveform), layer, None)).float()
+            for lesson in (clean, disguised)
+        )
+        places = torch.arange(here.shape[1], device=here.device) * disguised.speeds.to(here.device)[:, None]
+        places = places.clamp(max=there.shape[1] - 1)
+        before, share = places.long(), places.frac().unsqueeze(-1)
+        after = (before + 1).clamp(max=there.shape[1] - 1)
+        row = torch.arange(len(there), device=here.device)[:, None]
+        steady.observe(there[row, before].lerp(there[row, after], share), here, disguised.mask)
+
     def _levelled(self, crops: Crops) -> Tensor:
         """The crops (B, L) with their clips at the standard level."""
         gains = torch.tensor([track.gain for track in self.tracks.of(crops.ids)])
@@ -154,6 +195,7 @@ class PhoneticTask(Task):
         filled = (crops.lengths / speeds.to(audio.device) // self.hop).clamp(min=1)
         return Lesson(
             waveform=audio[..., None],
+            speeds=speeds,
             content=torch.from_numpy(content).to(audio.device),
             mask=torch.arange(frames, device=audio.device) < filled[:, None],
         )
