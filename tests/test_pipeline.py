@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -197,8 +198,10 @@ def test_a_blend_lies_between_its_voices(bundled: VoiceConverter, demo_pair: Pai
     blends = [bundled.blend((first, 1 - share), (second, share)) for share in (0.2, 0.5, 0.8)]
     made = [bundled.convert(spoken, voice) for voice in (first, *blends, second)]
     to_first, to_second = zip(*(likenesses(bundled, one, first, second) for one in made), strict=True)
-    assert list(to_second) == sorted(to_second)
-    assert list(to_first) == sorted(to_first, reverse=True)
+    for likeness in (to_second, tuple(reversed(to_first))):
+        # Near an end a blend and the voice itself are one to the encoder, give or take a hundredth.
+        assert all(later > earlier - 0.01 for earlier, later in pairwise(likeness))
+        assert likeness[0] < likeness[2] - 0.03 < likeness[4] - 0.06
 
 
 @pytest.mark.parametrize(("f0", "semitones"), [("keep", 0.0), (3.0, 3.0), (-4.5, -4.5)])
