@@ -134,8 +134,8 @@ def test_what_the_student_hears_is_perturbed_and_what_it_should_say_is_not(taugh
 
 def test_detail_is_found_in_training_and_left_out_by_the_next_start(train: Callable[..., Path]) -> None:
     tables = {"task": "phonetic", "data": {"seconds": 0.8}, "optimizer": {"model": {"learning_rate": 1e-3}}}
-    found = {"detail": 4, "detail_after": 1, "perturbation": {"warp": 0.1, "warp_share": 1.0}}
-    path = train(**tables, settings={"model": SIZES, **found})
+    found = {"detail": 4, "perturbation": {"warp": 0.1, "warp_share": 1.0}}
+    path = train(**tables, settings={"model": {**SIZES, "detail_after": 1}, **found})
     encoder = registry.build(checkpoint.read(path))
     assert isinstance(encoder, PhoneticEncoder)
     assert encoder.spec_out.dim == 20
@@ -148,9 +148,9 @@ def test_detail_is_seen_at_the_time_of_the_disguised_frame(
     taught: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = data(taught)
-    student = task(
-        corpus, detail=2, detail_after=1, perturbation=Perturbation(speed=(0.8, 0.8), speed_share=1.0)
-    )
+    slow = Perturbation(speed=(0.8, 0.8), speed_share=1.0)
+    settings = Settings(model={**SIZES, "detail_after": 1}, detail=2, perturbation=slow)
+    student = build(settings, corpus)
     seen: list[torch.Tensor] = []
     assert student.steady is not None
     monkeypatch.setattr(student.steady, "observe", lambda *parts: seen.extend(parts))

@@ -53,7 +53,7 @@ class Settings:
     """Fields:
 
     model: sizes of the network, see `PhoneticConfig`, but for its detail.
-    detail: further values of a content frame, found during training behind layer `detail_after`.
+    detail: further values of a content frame, found during training behind the model's layer `detail_after`.
     perturbation: what the student hears that the teacher did not.
     movement: weight of the error in how the frames move, over 64 ms; it keeps short sounds distinct.
     moonshine: file of the teacher, the encoder of Moonshine tiny-en, whose weights to start from.
@@ -63,7 +63,6 @@ class Settings:
 
     model: dict[str, Any] = field(default_factory=dict)
     detail: int = 0
-    detail_after: int = 3
     perturbation: Perturbation = field(default_factory=Perturbation)
     movement: float = 0.0
     moonshine: str = ""
@@ -101,8 +100,7 @@ def build(settings: Settings, data: Data) -> PhoneticTask:
     teacher = ContentFrames(data.root)
     if config.width != teacher.dim:
         raise ConfigError(f"settings.model.width must be the teacher's {teacher.dim}.")
-    # Made for its refusal of sizes that cannot be.
-    replace(config, detail=settings.detail, detail_after=settings.detail_after)
+    replace(config, detail=settings.detail)  # for its refusal of sizes that cannot be
     model = PhoneticEncoder(config)
     start_from(model, settings.start, without=_DETAIL)
     if settings.moonshine:
@@ -150,7 +148,7 @@ class PhoneticTask(Task):
         config, tensors = self.model.config, self.averaged.state_dict()
         if self.steady is not None:
             count = self.settings.detail
-            config = replace(config, detail=count, detail_after=self.settings.detail_after)
+            config = replace(config, detail=count)
             tensors |= dict(zip(_DETAIL, self.steady.find(count), strict=True))
         return Export(PhoneticEncoder.family, config, tensors, CARD)
 
@@ -171,7 +169,7 @@ class PhoneticTask(Task):
     @torch.no_grad()
     def _observe(self, steady: SteadyDirections, disguised: Lesson, clean: Lesson) -> None:
         """Shows `steady` how the averaged student hears both, each frame beside the one of its time."""
-        layer = self.settings.detail_after
+        layer = self.model.config.detail_after
         there, here = (
             next(islice(self.averaged.behind_layers(lesson.waveform), layer, None)).float()
             for lesson in (clean, disguised)
