@@ -31,6 +31,11 @@ def test_where_the_mean_pitch_goes(f0: Any, hertz: float) -> None:
     assert math.exp(Steering(f0).at_pitch(VOICE, source(110.0)).log_f0_mean) == pytest.approx(hertz, rel=1e-4)
 
 
+@pytest.mark.parametrize(("f0", "deviation"), [("target", 0.2), ("keep", 0.1), (3.0, 0.1)])
+def test_the_range_is_the_voices_only_where_its_pitch_is_asked_for(f0: Any, deviation: float) -> None:
+    assert Steering(f0).at_pitch(VOICE, source(110.0)).log_f0_std == deviation
+
+
 def test_a_plain_conversion_leaves_the_voice_alone() -> None:
     assert PLAIN.at_pitch(VOICE, source(110.0)) is VOICE
     assert PLAIN.describe() == ""

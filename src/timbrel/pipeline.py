@@ -297,7 +297,7 @@ class _Job:
             rate = self._method.input_rate
             speech = first_speech(analysis, self._blocks(rate), rate, OWN_SECONDS)
             own = _of_heard(voice, self._method.hear([torch.from_numpy(speech)]))
-            own = replace(own, log_f0_mean=analysis.log_f0_mean)
+            own = replace(own, log_f0_mean=analysis.log_f0_mean, log_f0_std=analysis.log_f0_std)
             voice = _of_heard(voice, self._method.blend([own, voice], [1.0 - strength, strength]))
         return self._steering.at_pitch(voice, analysis)
 

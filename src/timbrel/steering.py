@@ -29,8 +29,9 @@ class Steering:
     """What is asked of a conversion besides the voice.
 
     Attributes:
-        f0: "target" moves the source's mean F0 to the voice's; "keep" leaves it; a number shifts it by
-            so many semitones. The melody around the mean is the source's in each case.
+        f0: "target" moves mean and deviation of the source's ln F0 to the voice's; "keep" leaves both; a
+            number shifts the pitch by so many semitones. The melody is the source's in each case, in
+            semitones with the last two, and as much wider or narrower as the voice is with the first.
         strength: 0 is the source's own voice said by the model, 1 the voice that was given. With it
             goes the pitch of "target", on the logarithmic scale.
 
@@ -46,11 +47,12 @@ class Steering:
         check_strength(self.strength)
 
     def at_pitch(self, voice: Voice, analysis: Analysis) -> Voice:
-        """The voice with the mean of ln F0 that the analysed source is to have."""
+        """The voice with the mean and deviation of ln F0 that the analysed source is to have."""
         if self.f0 == "target":
             return voice
         semitones = 0.0 if self.f0 == "keep" else float(self.f0)
-        return replace(voice, log_f0_mean=analysis.log_f0_mean + semitones * math.log(2) / 12)
+        mean = analysis.log_f0_mean + semitones * math.log(2) / 12
+        return replace(voice, log_f0_mean=mean, log_f0_std=analysis.log_f0_std)
 
     def describe(self) -> str:
         """What differs from a plain conversion, as in "f0 keep, strength 0.5"; empty if nothing does."""

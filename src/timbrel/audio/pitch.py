@@ -21,6 +21,8 @@ HOP = 256
 F0_MIN, F0_MAX = 50.0, 600.0
 #: A frame is voiced from this probability on: the tracker is calibrated to it.
 VOICED = 0.5
+#: In ln F0, 0.7 octaves: what is farther from the middle is taken for an octave error of the tracker.
+OCTAVE_ERROR = float(0.7 * np.log(2.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,12 @@ class PitchStream:
 def log_f0_statistics(pitch: Pitch) -> tuple[float, float]:
     """Mean and standard deviation of ln(F0 / Hz) over voiced frames; (0, 0) if none is voiced.
 
-    Frames more than 0.7 octaves from the median are taken for octave errors and left out.
+    Frames more than `OCTAVE_ERROR` from the median are left out.
     """
     log_f0 = np.log(pitch.f0[pitch.voiced].astype(np.float64))
     if log_f0.size == 0:
         return 0.0, 0.0
-    near = log_f0[np.abs(log_f0 - np.median(log_f0)) < 0.7 * np.log(2.0)]
+    near = log_f0[np.abs(log_f0 - np.median(log_f0)) < OCTAVE_ERROR]
     return float(near.mean()), float(near.std())
 
 

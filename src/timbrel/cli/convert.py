@@ -79,7 +79,7 @@ def convert(
         typer.Option(
             "--f0",
             metavar="keep|target|SEMITONES",
-            help="Pitch: the source's own, moved to the target's mean, or the source's shifted.",
+            help="Pitch: the source's own, with the target's mean and range, or the source's shifted.",
         ),
     ] = "target",
     strength: Annotated[

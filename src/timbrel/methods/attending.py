@@ -23,6 +23,7 @@ from timbrel.methods import REFERENCE_SECONDS, Heard, Speak, part
 from timbrel.methods.blending import blend_known, frames_of_each, pool_frames, sum_weighted
 from timbrel.methods.correcting import Correction, Reference, residuals
 from timbrel.methods.joints import joints, require
+from timbrel.methods.melody import in_voice
 from timbrel.models.converter import Converter, Prosody, VoiceTokens, mel_pairs
 from timbrel.models.phonetic import PhoneticEncoder
 from timbrel.models.source_filter import PitchCurve, noise
@@ -154,11 +155,8 @@ class _Narration:
         self._networks, self._analysis, self._seed = networks, analysis, seed
         self._hop = networks.content.spec_out.hop
         self._rate = networks.mel.spec.sample_rate
-        # Moving the mean on the logarithmic scale keeps the source's melody in semitones.
-        both_voiced = analysis.log_f0_mean > 0 and voice.log_f0_mean > 0
-        shift = voice.log_f0_mean - analysis.log_f0_mean if both_voiced else 0.0
         frames = len(analysis.log_f0) + _TAIL // self._hop
-        self._log_f0 = torch.from_numpy(analysis.log_f0_from(0, frames)) + shift
+        self._log_f0 = torch.from_numpy(in_voice(analysis.log_f0_from(0, frames), analysis, voice))
         self._curve = PitchCurve.of(self._log_f0, self._rate, self._hop)
         self._tokens = self._hear(voice)
         self._own = None if own is None else self._refer(own)

@@ -45,9 +45,10 @@ STILL = Disturbance(voice=Perturbation(speed=(1.2, 1.2), speed_share=1.0))
 def student(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A content encoder with random weights, as a checkpoint."""
     torch.manual_seed(1)
-    config = PhoneticConfig(width=16, layers=1, heads=2, rotary=4, reach=3)
+    config = PhoneticConfig(width=16, layers=1, heads=2, rotary=4, reach=3, detail=5, detail_after=1)
     path = tmp_path_factory.mktemp("student") / "content"
     tensors = PhoneticEncoder(config).state_dict()
+    tensors["detail_map"].normal_()
     checkpoint.write(
         path, family="phonetic", name="s", config=config, tensors=tensors, provenance={}, card=""
     )

@@ -80,16 +80,16 @@ def build(settings: Settings, data: Data) -> ConverterTask:
         Stage(data.root, model.config.mel, student, settings.disturbance),
         data.root,
         settings.weights,
-        _adversaries(settings, model, judges),
+        _adversaries(settings, student, judges),
         judges,
         settings.average,
     )
 
 
-def _adversaries(settings: Settings, model: Converter, judges: Judges) -> Adversaries:
+def _adversaries(settings: Settings, student: PhoneticEncoder, judges: Judges) -> Adversaries:
     weights, width, voice = settings.weights, settings.voice_width, None
     if weights.voice > 0 and judges.own is not None:
-        voice = VoiceAdversary(2 * model.config.content.dim, judges.own.spec_out.dim, width)
+        voice = VoiceAdversary(2 * student.config.width, judges.own.spec_out.dim, width)
     sound = Adversary(width=settings.discriminator_width) if weights.adversarial > 0 else None
     return Adversaries(sound, voice, settings.voice_after)
 
