@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from timbrel import checkpoint, registry
 from timbrel.errors import ConfigError
-from timbrel.models.converter import Converter, VoiceTokens
+from timbrel.models.converter import Converter, VoiceTokens, mel_pairs
 from timbrel.models.phonetic import PhoneticConfig, PhoneticEncoder
 from timbrel.models.speaker import ConvSpeakerEncoder, SpeakerConfig
 from timbrel.train import log
@@ -88,12 +88,12 @@ def task(taught: Path, student: str, **settings: Any) -> ConverterTask:
     return build(Settings(**{"student": student, "model": SIZES, **settings}), data(taught))
 
 
-def full(taught: Path, student: str, resemblyzer: str, speaker: str) -> ConverterTask:
+def full(taught: Path, student: str, resemblyzer: str, speaker: str, **settings: Any) -> ConverterTask:
     weights = Weights(
         adversarial=1.5, likeness=2.0, similarity=1.5, speaker=1.0, words=0.5, voice=1.5, apart=1.0
     )
     judges = {"resemblyzer": resemblyzer, "speaker": speaker}
-    return task(taught, student, weights=weights, discriminator_width=2, voice_width=8, **judges)
+    return task(taught, student, weights=weights, discriminator_width=2, voice_width=8, **judges, **settings)
 
 
 def test_a_scene_is_the_clips_at_their_standard_level_with_their_pitch(taught: Path, student: str) -> None:
@@ -166,10 +166,11 @@ def test_conversion_takes_the_next_ones_voice_and_mean_pitch(
     assert torch.equal(tokens.tokens, voice.tokens.roll(-1, dims=0))
 
 
+@pytest.mark.parametrize("retell", [False, True])
 def test_gradients_reach_what_learns_and_nothing_else(
-    taught: Path, student: str, resemblyzer: str, speaker: str
+    taught: Path, student: str, resemblyzer: str, speaker: str, retell: bool
 ) -> None:
-    trainer = full(taught, student, resemblyzer, speaker)
+    trainer = full(taught, student, resemblyzer, speaker, retell=retell)
     updates = trainer.updates(batch(taught), 0, torch.Generator().manual_seed(0))
     for expected in ("discriminator", "voices", "converter"):
         update = next(updates)
@@ -192,6 +193,36 @@ def test_gradients_reach_what_learns_and_nothing_else(
     assert trainer.teacher is not None
     for frozen in (trainer.stage, trainer.own, trainer.teacher):
         assert not any(parameter.requires_grad for parameter in frozen.parameters())
+
+
+def test_what_was_converted_is_said_again_in_its_own_voice(
+    taught: Path, student: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = Disturbance(content_noise=0.0, energy_noise=0.0)
+    trainer = task(taught, student, retell=True, disturbance=quiet, weights=Weights(words=1.0))
+    say, calls = trainer._say, []
+
+    def listening(
+        model: Converter, pieces: Scene, voice: VoiceTokens, generator: torch.Generator
+    ) -> torch.Tensor:
+        calls.append((pieces, voice, say(model, pieces, voice, generator)))
+        return calls[-1][-1]
+
+    monkeypatch.setattr(trainer, "_say", listening)
+    update = next(trainer.updates(batch(taught), 0, torch.Generator().manual_seed(0)))
+    (first, own, rebuilt), (_, other, converted), (second, again, retold) = calls
+    frames = first.content.shape[1]
+    assert len(rebuilt) == len(converted) == len(retold) == 4
+    assert torch.equal(own.summary, again.summary)
+    assert not torch.equal(own.summary, other.summary)
+    # What it is to say is what is heard in the conversion, at the pitch of the recording.
+    torch.testing.assert_close(second.content, trainer.stage.listen(converted, frames))
+    _, energy = mel_pairs(trainer.stage.front_end(converted), frames)
+    torch.testing.assert_close(second.prosody.energy, energy)
+    assert torch.equal(second.prosody.f0, first.prosody.f0)
+    # And it is to become the recording, as what was rebuilt is.
+    both = [float(trainer.distance(sound.detach(), first.target)[0]) for sound in (rebuilt, retold)]
+    assert float(torch.as_tensor(update.logs["mel"]).detach()) == pytest.approx(np.mean(both), rel=1e-4)
 
 
 def test_the_weights_say_what_counts(taught: Path, student: str) -> None:
@@ -347,6 +378,7 @@ def test_runs_of_both_kinds_one_after_the_other(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"retell": True}, r"settings\.retell needs conversions"),
         ({"weights": Weights(similarity=1.0)}, "settings.resemblyzer, a file"),
         ({"weights": Weights(speaker=1.0)}, "settings.speaker, a checkpoint"),
         ({"weights": Weights(likeness=1.0)}, "settings.speaker, a checkpoint"),

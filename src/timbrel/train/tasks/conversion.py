@@ -3,7 +3,10 @@
 Rebuilding a speaker's own speech teaches it to take timbre from the reference and words from the
 content. Within a batch each piece is also said in the next one's voice: nobody has recorded that, so
 speaker encoders judge the voice, the student the words, and discriminators the sound and, against its
-reference, the voice once more.
+reference, the voice once more. Where a recipe says so, what was converted is then said again in the
+voice it came from, and that has been recorded: a source in another voice than its reference's, with the
+true outcome beside it (back-translation, Sennrich et al. 2016; no gradient flows into the first half of
+the way, so that nothing can be hidden in it).
 """
 
 from __future__ import annotations
@@ -126,6 +129,8 @@ class ConverterTask(Task):
         adversaries: of sound and of voice.
         judges: of voices.
         average: the largest share that the averaged weights keep in a step.
+        retell: whether every piece is converted, and each conversion said again in the piece's own voice;
+            otherwise half of the pieces are converted, and that is all.
     """
 
     def __init__(
@@ -137,6 +142,7 @@ class ConverterTask(Task):
         adversaries: Adversaries,
         judges: Judges,
         average: float,
+        retell: bool = False,
     ) -> None:
         super().__init__()
         self.model, self.stage, self.root, self.weights = model, stage, root, weights
@@ -144,7 +150,7 @@ class ConverterTask(Task):
         self.trained = nn.ModuleDict({"model": model, "reading": self.reading})
         self.averaged = copy.deepcopy(model).requires_grad_(False)
         self.adversary, self.voices = adversaries.sound, adversaries.voice
-        self.voice_after, self.average = adversaries.voice_after, average
+        self.voice_after, self.average, self.retell = adversaries.voice_after, average, retell
         self.teacher, self.own = judges.teacher, judges.own
         self.distance = SpectralDistance(model.config.mel.sample_rate)
 
@@ -159,11 +165,17 @@ class ConverterTask(Task):
         said = self.stage.with_noise(scene, generator)
         voice = self._voice(self.model, scene)
         rebuilt = self._say(self.model, said, voice, generator)
-        figures = self._rebuilding(rebuilt, scene) | self._reading(voice, scene)
+        figures = self._reading(voice, scene)
         converted = rebuilt[:0]
         if self.weights.converts:
-            converted = self._convert(self.model, said, voice, len(rebuilt) // 2, generator)
+            count = len(rebuilt) if self.retell else len(rebuilt) // 2
+            converted = self._convert(self.model, said, voice, count, generator)
             figures |= self._conversion(converted, scene)
+        if self.retell:
+            retold = self.stage.retold(scene, converted.detach())
+            again = self._say(self.model, self.stage.with_noise(retold, generator), voice, generator)
+            rebuilt, scene = torch.cat([rebuilt, again]), scene.joined(retold)
+        figures |= self._rebuilding(rebuilt, scene)
         ears = self._ears(rebuilt, converted, scene)
         figures |= self._by_ear(ears, scene)
         loss = self._weighted(figures)

@@ -41,6 +41,7 @@ class Settings:
     voice_width: channels of the discriminator of voices.
     voice_after: steps in which it learns before the converter begins to deceive it.
     average: the largest share that the averaged weights, which are exported, keep in a step.
+    retell: whether every piece is converted and each conversion said again in the piece's own voice.
     """
 
     student: str
@@ -54,6 +55,7 @@ class Settings:
     voice_width: int = 256
     voice_after: int = 0
     average: float = 0.999
+    retell: bool = False
 
     def __post_init__(self) -> None:
         if (self.weights.similarity > 0) != bool(self.resemblyzer):
@@ -62,6 +64,10 @@ class Settings:
             raise ConfigError(
                 "settings.speaker, a checkpoint, belongs to weights.likeness, weights.speaker, "
                 "weights.apart and weights.voice, which need it."
+            )
+        if self.retell and not self.weights.converts:
+            raise ConfigError(
+                "settings.retell needs conversions, which no weight in settings.weights asks for."
             )
 
 
@@ -83,6 +89,7 @@ def build(settings: Settings, data: Data) -> ConverterTask:
         _adversaries(settings, student, judges),
         judges,
         settings.average,
+        settings.retell,
     )
 
 

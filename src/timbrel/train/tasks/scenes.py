@@ -7,8 +7,9 @@ so that what the content still says of the speaker is wrong.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,6 +80,10 @@ class Scene:
     log_f0_mean: Tensor
     reference_log_f0_mean: Tensor
 
+    def joined(self, other: Scene) -> Scene:
+        """Its pieces, then the other's."""
+        return Scene(*_joined_fields(self, other))
+
 
 @dataclass(frozen=True, slots=True)
 class _Played:
@@ -129,6 +134,14 @@ class Stage(nn.Module):
         noise = self.disturbance.energy_noise * torch.randn(energy.shape, generator=generator)
         prosody = replace(scene.prosody, energy=energy + noise.to(energy.device))
         return replace(scene, content=content, prosody=prosody)
+
+    @torch.no_grad()
+    def retold(self, scene: Scene, converted: Tensor) -> Scene:
+        """The scene with what is heard in its pieces said in other voices (B, L) for content and energy."""
+        frames = scene.content.shape[1]
+        _, energy = mel_pairs(self.front_end(converted), frames)
+        content = self.listen(converted, frames)
+        return replace(scene, content=content, prosody=replace(scene.prosody, energy=energy))
 
     def listen(self, audio: Tensor, frames: int) -> Tensor:
         """What the student hears in the first frames of waveforms (B, L), (B, K, C)."""
@@ -199,3 +212,14 @@ class Stage(nn.Module):
             part = uniform((count,), least, frames, generator).floor()
             there = torch.where(cut, torch.minimum(there, part), there)
         return torch.arange(frames) < there[:, None]
+
+
+def _joined_fields(one: Any, other: Any) -> list[Any]:
+    """Of two dataclasses of one kind, field by field, row upon row."""
+    return [_joined(getattr(one, each.name), getattr(other, each.name)) for each in fields(one)]
+
+
+def _joined(one: Any, other: Any) -> Any:
+    if isinstance(one, Prosody):
+        return Prosody(*_joined_fields(one, other))
+    return torch.cat([one, other]) if isinstance(one, Tensor) else one + other
