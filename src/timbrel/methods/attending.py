@@ -108,11 +108,19 @@ class AttendingMethod:
 
     def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`."""
-        own, config = None, self._networks.converter.config
-        if (config.emphasis > 0 or config.correction > 0) and analysis.log_f0_mean > 0:
+        return _Narration(self._networks, analysis, voice, seed, self._own(analysis, source), self._residual)
+
+    def _own(self, analysis: Analysis, source: Iterable[np.ndarray]) -> _Own | None:
+        """What is to be known of the source's speaker, if the converter goes by it and there is any voice."""
+        config = self._networks.converter.config
+        if max(config.emphasis, config.correction) <= 0 or analysis.log_f0_mean <= 0:
+            return None
+        if analysis.samples > _OWN_SECONDS * self.input_rate:
             speech = first_speech(analysis, source, self.input_rate, _OWN_SECONDS)
-            own = self._frames(torch.from_numpy(speech) * analysis.gain)
-        return _Narration(self._networks, analysis, voice, own, seed, self._residual)
+            return _Own(self._frames(torch.from_numpy(speech) * analysis.gain), None)
+        whole = torch.from_numpy(np.concatenate(list(source))) * analysis.gain
+        frames = self._frames(whole, more=1)
+        return _Own(frames, frames["content"])
 
     def _corrections(
         self, analyses: Sequence[Analysis], frames: Sequence[dict[str, Tensor]]
@@ -125,17 +133,30 @@ class AttendingMethod:
         found = residuals(networks.converter, networks.mel, references)
         return {} if found is None else {self._residual: found}
 
-    def _frames(self, samples: Tensor) -> dict[str, Tensor]:
-        """Reference frames of one recording at the standard level."""
-        networks = self._networks
-        heard = functional.pad(samples, (0, _TAIL))[None].to(networks.device)
-        count = 1 + len(samples) // networks.content.spec_out.hop
+    def _frames(self, samples: Tensor, more: int = 0) -> dict[str, Tensor]:
+        """Reference frames of one recording at the standard level, and `more` of the silence after it."""
+        networks, whole = self._networks, (len(samples) + _TAIL) // self.hop
+        heard = functional.pad(samples, (0, _TAIL))[None, : whole * self.hop].to(networks.device)
+        count = 1 + len(samples) // self.hop + more
         content = networks.content(heard[..., None])[:, :count]
         mel = networks.mel(heard)
         pairs, energy = mel_pairs(mel, count)
         loudness = energy[0].mean(dim=-1)
         speech = loudness > loudness.max() - _SPEECH_RANGE
         return {"content": content[0].cpu(), "mel": pairs[0].cpu(), "speech": speech.cpu()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What is known of a source before its first window.
+
+    Fields:
+        frames: reference frames of its speaker.
+        content: all of its content frames (T, C), where they are few enough to be heard at once.
+    """
+
+    frames: dict[str, Tensor]
+    content: Tensor | None
 
 
 class _Narration:
@@ -146,12 +167,12 @@ class _Narration:
         networks: Networks,
         analysis: Analysis,
         voice: Voice,
-        own: dict[str, Tensor] | None,
         seed: int,
+        own: _Own | None,
         residual: str,
     ) -> None:
-        """`own` are the reference frames of the source's speaker, where there is an emphasis or correction;
-        `residual` is the name among a voice's frames of what the correction needs."""
+        """`own` is needed for an emphasis or a correction; `residual` is the name among a voice's frames of
+        what the latter needs."""
         self._networks, self._analysis, self._seed = networks, analysis, seed
         self._hop = networks.content.spec_out.hop
         self._rate = networks.mel.spec.sample_rate
@@ -159,8 +180,9 @@ class _Narration:
         self._log_f0 = torch.from_numpy(in_voice(analysis.log_f0_from(0, frames), analysis, voice))
         self._curve = PitchCurve.of(self._log_f0, self._rate, self._hop)
         self._tokens = self._hear(voice)
-        self._own = None if own is None else self._refer(own)
-        self._corrections = [] if own is None else self._correct(voice, own, residual)
+        self._own = None if own is None else self._refer(own.frames)
+        self._corrections = [] if own is None else self._correct(voice, own.frames, residual)
+        self._content = None if own is None or own.content is None else self._on_device(own.content)
 
     def __call__(self, window: Window, samples: Tensor) -> Tensor:
         ends = window.context_stop >= self._analysis.samples
@@ -179,7 +201,10 @@ class _Narration:
         networks = self._networks
         length = len(samples) - networks.mel.spec.hop
         heard = self._on_device(samples)
-        content = networks.content(heard[..., None])
+        if self._content is None:
+            content = networks.content(heard[..., None])
+        else:
+            content = self._content[:, first : first + frames]
         _, energy = mel_pairs(networks.mel(heard), frames)
         prosody = Prosody(
             self._on_device(torch.exp(self._log_f0[first : first + frames])),
