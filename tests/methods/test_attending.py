@@ -125,8 +125,8 @@ def test_the_level_of_a_reference_does_not_matter(tmp_path: Path) -> None:
     converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny"))
     samples = torch.from_numpy(speechlike(3.0))
     loud, quiet = (converter.enrol(Waveform(samples * gain, 16000)) for gain in (2.0, 0.2))
-    torch.testing.assert_close(loud.frames["mel"], quiet.frames["mel"], atol=1e-3, rtol=0)
-    torch.testing.assert_close(loud.frames["content"], quiet.frames["content"], atol=1e-3, rtol=0)
+    torch.testing.assert_close(loud.frames["mel"], quiet.frames["mel"], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(loud.frames["content"], quiet.frames["content"], atol=1e-3, rtol=1e-3)
 
 
 def test_pitch_moves_to_the_voice(tmp_path: Path) -> None:
