@@ -258,7 +258,7 @@ class _Narration:
 
 
 def _kept(frames: dict[str, Tensor]) -> dict[str, Tensor]:
-    """In half precision: a voice is half as large, and what is said in it differs by a noise 74 dB below it."""
+    """In half precision: a voice is half as large, and what is said in it differs by a noise 74 dB lower."""
     return {kind: one.half() if one.is_floating_point() else one for kind, one in frames.items()}
 
 
