@@ -12,6 +12,7 @@ from timbrel.train.augment import (
     Perturbation,
     add_noise,
     amplify,
+    another_person,
     change_speed,
     disguise,
     draw_speeds,
@@ -76,6 +77,7 @@ def test_amplify_is_in_decibels() -> None:
 def test_repeat_goes_round() -> None:
     audio = torch.tensor([[1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 0.0]])
     assert repeat(audio, torch.tensor([3])).tolist() == [[1, 2, 3, 1, 2, 3, 1]]
+    assert repeat(audio, torch.tensor([2]), 3).tolist() == [[1, 2, 1]]
 
 
 @pytest.mark.parametrize("snr_db", [0.0, 20.0, 40.0])
@@ -232,3 +234,15 @@ def test_an_equaliser_alone_leaves_formants_and_is_another_for_each_clip() -> No
     assert np.abs(np.diff(changes, axis=1)).max() < 0.4
     assert (changes.std(axis=1) > 0.05).all()
     assert np.abs(changes[0] - changes[1]).max() > 0.1
+
+
+def test_another_person_has_the_same_throat_and_colour_in_both_clips() -> None:
+    sound = vowel(2500.0).expand(6, -1)
+    # The second clips are half as loud and have another length.
+    second = 0.5 * sound.repeat(1, 2)
+    one, two = another_person(sound, second, Perturbation(warp=0.2, equaliser_db=2.0), generator())
+    formants = np.array([[formant_of(clip[None]) for clip in clips] for clips in (one, two)])
+    np.testing.assert_allclose(formants[0], formants[1], rtol=0.01)
+    assert np.ptp(formants[0]) > 200
+    torch.testing.assert_close(rms_db(one), rms_db(sound), atol=0.01, rtol=0)
+    torch.testing.assert_close(rms_db(two), rms_db(second), atol=0.01, rtol=0)

@@ -89,12 +89,22 @@ def disguise(audio: Tensor, ranges: Perturbation, generator: torch.Generator) ->
     """Formants and equaliser as `ranges` say, (B, L) -> (B, L): another voice that speaks in the same way."""
     if ranges.warp == 0 and ranges.equaliser_db == 0:
         return audio
-    count = len(audio)
-    factors = torch.exp(uniform((count,), -ranges.warp, ranges.warp, generator))
-    chosen = torch.rand(count, generator=generator) < ranges.warp_share
-    curves = equaliser(count, _WINDOW // 2 + 1, ranges.equaliser_db, generator)
-    factors = torch.where(chosen, factors, torch.ones(count))
+    factors, curves = _draw_disguise(len(audio), ranges, generator)
     return recolour(audio, factors.to(audio.device), curves.to(audio.device))
+
+
+def another_person(
+    audio: Tensor, references: Tensor, ranges: Perturbation, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Clips (B, L) and second ones of their speakers (B, R), both with the same new formants and equaliser.
+
+    They are two recordings, as loud as before, of a person of whom there is none.
+    """
+    factors, curves = _draw_disguise(len(audio), ranges, generator)
+    one, two = (
+        recolour(sound, factors.to(sound.device), curves.to(sound.device)) for sound in (audio, references)
+    )
+    return _as_loud(one, audio), _as_loud(two, references)
 
 
 def recolour(audio: Tensor, factors: Tensor, curves: Tensor) -> Tensor:
@@ -111,6 +121,18 @@ def recolour(audio: Tensor, factors: Tensor, curves: Tensor) -> Tensor:
     coloured = spectrum * torch.exp(gain + curves[:, None]).transpose(1, 2)
     recoloured: Tensor = torch.istft(coloured, _WINDOW, _HOP, window=window, length=audio.shape[1])
     return recoloured
+
+
+def _draw_disguise(count: int, ranges: Perturbation, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Factors (B,) and curves (B, 257) for `recolour`."""
+    factors = torch.exp(uniform((count,), -ranges.warp, ranges.warp, generator))
+    chosen = torch.rand(count, generator=generator) < ranges.warp_share
+    curves = equaliser(count, _WINDOW // 2 + 1, ranges.equaliser_db, generator)
+    return torch.where(chosen, factors, torch.ones(count)), curves
+
+
+def _as_loud(changed: Tensor, before: Tensor) -> Tensor:
+    return changed * (_rms(before) / _rms(changed).clamp(min=1e-12))
 
 
 def spectral_envelope(log_amplitude: Tensor) -> Tensor:
@@ -152,9 +174,10 @@ def amplify(audio: Tensor, decibels: Tensor) -> Tensor:
     return audio * 10 ** (decibels / 20)[:, None]
 
 
-def repeat(audio: Tensor, lengths: Tensor) -> Tensor:
-    """The first `lengths` (B,) samples of each clip over and over, (B, L) -> (B, L)."""
-    places = torch.arange(audio.shape[1], device=audio.device) % lengths.clamp(min=1)[:, None]
+def repeat(audio: Tensor, lengths: Tensor, length: int | None = None) -> Tensor:
+    """The first `lengths` (B,) samples of each clip over and over, (B, L) -> (B, `length`), by default L."""
+    size = audio.shape[1] if length is None else length
+    places = torch.arange(size, device=audio.device) % lengths.clamp(min=1)[:, None]
     return audio.gather(1, places)
 
 

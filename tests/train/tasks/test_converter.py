@@ -26,6 +26,7 @@ from timbrel.train.tasks.conversion import ConverterTask, Weights, excitation
 from timbrel.train.tasks.converter import Settings, build
 from timbrel.train.tasks.ears import Ears
 from timbrel.train.tasks.scenes import Disturbance, Scene
+from timbrel.train.taught import speaker_vectors
 from timbrel.train.teachers import Resemblyzer
 
 SIZES: dict[str, Any] = {
@@ -122,6 +123,52 @@ def test_a_faster_scene_has_a_higher_pitch_and_no_voice_that_the_teacher_knows(
     torch.testing.assert_close(fast.reference_log_f0_mean, clean.reference_log_f0_mean + math.log(1.2))
     assert clean.as_recorded.all()
     assert not fast.as_recorded.any()
+
+
+def test_other_people_have_another_throat_in_piece_and_reference_and_the_same_pitch(
+    taught: Path, student: str
+) -> None:
+    loud = {"voice": Perturbation(), "reference_gain_db": (0.0, 0.0), "short_references": 0.0}
+    stage = task(taught, student, disturbance=Disturbance(**loud, other_people=0.5)).stage
+    clean = stage.clean(batch(taught))
+    scenes = [stage.disturbed(batch(taught), torch.Generator().manual_seed(seed)) for seed in range(8)]
+    for scene in scenes:
+        same = scene.as_recorded
+        # Nothing else is disturbed: whoever is as recorded is just as in the clean scene.
+        torch.testing.assert_close(scene.target[same], clean.target[same])
+        torch.testing.assert_close(scene.reference_mel[same], clean.reference_mel[same])
+        assert ((scene.target - clean.target)[~same].abs().amax(dim=1) > 1e-3).all()
+        assert ((scene.reference_mel - clean.reference_mel)[~same].abs().amax(dim=(1, 2)) > 0.1).all()
+        assert torch.equal(scene.prosody.f0, clean.prosody.f0)
+        # Each of them is somebody of his own.
+        assert torch.equal(scene.speakers[same], clean.speakers[same])
+        strangers = scene.speakers[~same].tolist()
+        assert len(set(strangers)) == len(strangers)
+        assert all(speaker < 0 for speaker in strangers)
+    # Of 32 draws with probability a half; three standard deviations are 8.5.
+    assert 7 < sum(int(scene.as_recorded.sum()) for scene in scenes) < 25
+
+
+def test_the_teacher_is_asked_where_it_has_no_vector_of_the_reference(
+    taught: Path, student: str, resemblyzer: str
+) -> None:
+    weights = Weights(similarity=1.0)
+    trainer = task(taught, student, resemblyzer=resemblyzer, weights=weights, disturbance=STILL)
+    clean, fast = (
+        trainer.stage.clean(batch(taught)),
+        trainer.stage.disturbed(batch(taught), torch.Generator()),
+    )
+    stored = torch.from_numpy(speaker_vectors(taught, clean.references))
+    assert torch.equal(trainer._known(clean).vectors, stored)
+    mixed = replace(fast, as_recorded=torch.tensor([True, False, True, False]))
+    known = trainer._known(mixed)
+    assert known.counts.all()
+    assert torch.equal(known.vectors[::2], stored[::2])
+    assert trainer.teacher is not None
+    torch.testing.assert_close(known.vectors[1::2], trainer.teacher(fast.reference[1::2]))
+    # Without a teacher those do not count.
+    plain = task(taught, student, disturbance=STILL)._known(mixed)
+    assert plain.counts.tolist() == [True, False, True, False]
 
 
 def test_references_are_cut_short_at_times_but_never_to_nothing(taught: Path, student: str) -> None:

@@ -119,6 +119,22 @@ class Adversaries:
     voice_after: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The teacher's vectors of the references, (B, 256), and which of them hold, (B,)."""
+
+    vectors: Tensor
+    counts: Tensor
+
+    def select(self, rows: Tensor) -> _Known:
+        return _Known(self.vectors[rows], self.counts[rows])
+
+    def distance(self, vectors: Tensor) -> Tensor:
+        """Mean cosine distance of (B, 256) to those that hold, ()."""
+        distance = 1 - functional.cosine_similarity(vectors, self.vectors, dim=-1)
+        return (distance * self.counts).sum() / self.counts.sum().clamp(min=1)
+
+
 class ConverterTask(Task):
     """An update for each adversary and one for the converter; a running average of its weights is exported.
 
@@ -165,12 +181,13 @@ class ConverterTask(Task):
         said = self.stage.with_noise(scene, generator)
         voice = self._voice(self.model, scene)
         rebuilt = self._say(self.model, said, voice, generator)
-        figures = self._reading(voice, scene)
+        known = self._known(scene)
+        figures = self._reading(voice, known)
         converted = rebuilt[:0]
         if self.weights.converts:
             count = len(rebuilt) if self.retell else len(rebuilt) // 2
             converted = self._convert(self.model, said, voice, count, generator)
-            figures |= self._conversion(converted, scene)
+            figures |= self._conversion(converted, scene, known)
         if self.retell:
             retold = self.stage.retold(scene, converted.detach())
             again = self._say(self.model, self.stage.with_noise(retold, generator), voice, generator)
@@ -256,10 +273,21 @@ class ConverterTask(Task):
         mel, spectra = self.distance(rebuilt, scene.target)
         return {"mel": mel, "spectra": spectra}
 
-    def _reading(self, voice: VoiceTokens, scene: Scene) -> dict[str, Tensor]:
+    def _reading(self, voice: VoiceTokens, known: _Known) -> dict[str, Tensor]:
         with torch.autocast(voice.summary.device.type, enabled=False):
             read = self.reading(voice.summary.float())
-        return {"timbre": self._unlike(read, scene.references, scene.as_recorded)}
+        return {"timbre": known.distance(read)}
+
+    def _known(self, scene: Scene) -> _Known:
+        """Stored are the teacher's vectors of clips as they were recorded; of others only it can say them."""
+        stored = torch.from_numpy(speaker_vectors(self.root, scene.references)).to(scene.target.device)
+        changed = ~scene.as_recorded
+        if self.teacher is None or not bool(changed.any()):
+            return _Known(stored, scene.as_recorded)
+        with torch.no_grad():
+            heard = self.teacher(scene.reference[changed])
+        vectors = stored.index_put((changed.nonzero()[:, 0],), heard.to(stored.dtype))
+        return _Known(vectors, torch.ones_like(changed))
 
     def _ears(self, rebuilt: Tensor, converted: Tensor, scene: Scene) -> Ears | None:
         if self.own is None or not self.weights.hears:
@@ -287,7 +315,7 @@ class ConverterTask(Task):
         voices = torch.cat([torch.arange(len(rebuilt)), _next(len(converted))]).to(rebuilt.device)
         return Lineup(recorded, made, references, voices, scene.speakers)
 
-    def _conversion(self, converted: Tensor, scene: Scene) -> dict[str, Tensor]:
+    def _conversion(self, converted: Tensor, scene: Scene, known: _Known) -> dict[str, Tensor]:
         figures, count = {}, len(converted)
         there = _next(count)
         if self.weights.words > 0:
@@ -297,15 +325,8 @@ class ConverterTask(Task):
                 wanted = self.stage.listen(scene.target[:count], frames)
             figures["words"] = functional.mse_loss(heard[:, inner], wanted[:, inner])
         if self.teacher is not None and self.weights.similarity > 0:
-            clips = [scene.references[i] for i in there.tolist()]
-            figures["similarity"] = self._unlike(self.teacher(converted), clips, scene.as_recorded[there])
+            figures["similarity"] = known.select(there).distance(self.teacher(converted))
         return figures
-
-    def _unlike(self, vectors: Tensor, clips: Sequence[str], counts: Tensor) -> Tensor:
-        """Mean cosine distance of (B, 256) to the teacher's vectors of the clips that count, ()."""
-        wanted = torch.from_numpy(speaker_vectors(self.root, clips)).to(vectors.device)
-        distance = 1 - functional.cosine_similarity(vectors, wanted, dim=-1)
-        return (distance * counts).sum() / counts.sum().clamp(min=1)
 
     def _weighted(self, figures: dict[str, Tensor]) -> Tensor:
         """Sum of the losses, each times the weight of its name."""

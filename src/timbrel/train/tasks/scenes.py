@@ -19,7 +19,16 @@ from timbrel.audio.mel import MelSpectrogram
 from timbrel.contract import FeatureSpec
 from timbrel.models.converter import Prosody, mel_pairs
 from timbrel.models.phonetic import PhoneticEncoder
-from timbrel.train.augment import Perturbation, amplify, change_speed, disguise, draw_speeds, uniform
+from timbrel.train.augment import (
+    Perturbation,
+    amplify,
+    another_person,
+    change_speed,
+    disguise,
+    draw_speeds,
+    repeat,
+    uniform,
+)
 from timbrel.train.data import Batch, Crops
 from timbrel.train.tracks import Tracks, frame_places
 
@@ -28,6 +37,9 @@ _LEAST_FRAMES = 8
 _ANOTHER_VOICE = Perturbation(
     speed=(0.86, 1.18), speed_share=0.5, gain_db=(-3.0, 3.0), warp=0.16, equaliser_db=4.0
 )
+_ANOTHER_PERSON = Perturbation(warp=0.13, equaliser_db=4.0)
+#: Of a reference, for a teacher that has no vector of it as it is played.
+_HEARD_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,8 @@ class Disturbance:
         reference_gain_db: of the level of the reference.
         short_references: share of references that are cut to a random length of `least_reference` frames
             or more.
+        other_people: share of scenes in which piece and reference get another throat and equaliser alike, as
+            `person` says: with few speakers to learn from, the converter would learn these by heart.
         content_noise: deviation of noise on the content, times a random factor of 0 to 2 for each clip.
         energy_noise: deviation of noise on the energies.
     """
@@ -49,6 +63,8 @@ class Disturbance:
     least_reference: int = 60
     content_noise: float = 0.1
     energy_noise: float = 0.1
+    other_people: float = 0.0
+    person: Perturbation = _ANOTHER_PERSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +78,9 @@ class Scene:
         reference_content, reference_mel: (B, R, C) and (B, R, 2 D).
         mask: (B, R), true where there is a reference.
         references: ids of the clips that the references are from.
-        speakers: (B,) indices of the people.
-        as_recorded: (B,), true where the reference has its own speed, so that a teacher knows its voice.
+        reference: their sound as it is played, over and over where it is short, (B, 3 s).
+        speakers: (B,) indices of the people; one of its own below 0 where speed or throat made somebody else.
+        as_recorded: (B,), true where nothing did, so that a teacher's vector of the clip holds.
         log_f0_mean, reference_log_f0_mean: of both clips at the speed they have here, (B,); 0 where a clip
             has no voiced frame.
     """
@@ -75,6 +92,7 @@ class Scene:
     reference_mel: Tensor
     mask: Tensor
     references: tuple[str, ...]
+    reference: Tensor
     speakers: Tensor
     as_recorded: Tensor
     log_f0_mean: Tensor
@@ -156,6 +174,13 @@ class Stage(nn.Module):
         # Half a hop more than whole frames, so that the last frame's mel has its samples.
         source = self._play(batch.source, speeds, source_gain, self.hop // 2)
         reference = self._play(batch.reference, speeds, reference_gain, 0)
+        as_recorded = (speeds == 1.0).to(source.audio.device)
+        if generator is not None and self.disturbance.other_people > 0:
+            others = (torch.rand(count, generator=generator) < self.disturbance.other_people).to(
+                as_recorded.device
+            )
+            source, reference = self._other_people(source, reference, others, generator)
+            as_recorded = as_recorded & ~others
         frames, reference_frames = source.places.shape[1], reference.places.shape[1]
         heard = disguise(source.audio, voice, generator) if generator else source.audio
         _, energy = mel_pairs(self.front_end(source.audio), frames)
@@ -167,11 +192,31 @@ class Stage(nn.Module):
             reference_mel=mel_pairs(self.front_end(reference.audio), reference_frames)[0],
             mask=self._mask(reference, generator).to(energy.device),
             references=batch.reference.ids,
-            speakers=batch.source.speakers,
-            as_recorded=(speeds == 1.0).to(energy.device),
+            reference=self._excerpt(reference),
+            speakers=torch.where(
+                as_recorded, batch.source.speakers, -1 - torch.arange(count).to(as_recorded.device)
+            ),
+            as_recorded=as_recorded,
             log_f0_mean=self._log_f0_mean(source),
             reference_log_f0_mean=self._log_f0_mean(reference),
         )
+
+    def _other_people(
+        self, source: _Played, reference: _Played, chosen: Tensor, generator: torch.Generator
+    ) -> tuple[_Played, _Played]:
+        """Both with another throat and equaliser where chosen, (B,)."""
+        changed = another_person(source.audio, reference.audio, self.disturbance.person, generator)
+        one, two = (
+            replace(played, audio=torch.where(chosen[:, None], audio, played.audio))
+            for played, audio in zip((source, reference), changed, strict=True)
+        )
+        return one, two
+
+    def _excerpt(self, played: _Played) -> Tensor:
+        """The first seconds of what there is of it, over and over, (B, L)."""
+        there = (played.crops.lengths.cpu() / played.speeds).long().clamp(max=played.audio.shape[1])
+        length = round(_HEARD_SECONDS * self.front_end.spec.sample_rate)
+        return repeat(played.audio, there.to(played.audio.device), length)
 
     def _draw_gains(self, count: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Decibels for piece and reference, (B,) each."""
