@@ -403,6 +403,8 @@ def test_runs_of_both_kinds_one_after_the_other(
         "discriminator_width": 2,
         "voice_width": 8,
         "voice_after": 1,
+        "retell": True,
+        "disturbance": {"other_people": 0.5, "person": {"warp": 0.1, "equaliser_db": 2.0}},
         "weights": {
             "adversarial": 1.0,
             "voice": 1.5,
