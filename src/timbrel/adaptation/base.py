@@ -48,8 +48,8 @@ class Base:
 
     @torch.no_grad()
     def hear(self, samples: Tensor) -> dict[str, Tensor]:
-        """The reference frames of a recording (L,), see `methods.Heard`."""
-        return self.method.hear([samples]).frames
+        """The reference frames of a recording (L,) at the standard level, see `AttendingMethod.frames`."""
+        return self.method.frames(samples)
 
     @torch.no_grad()
     def embed(self, samples: Tensor) -> Tensor:

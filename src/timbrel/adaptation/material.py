@@ -127,10 +127,11 @@ def gather(base: Base, references: Sequence[Path]) -> Material:
 def cut(base: Base, waveform: Waveform) -> Iterator[Stretch]:
     """The stretches of a recording at the base's rate that hold speech."""
     analysis = analyse([waveform.samples.numpy()])
-    heard = base.hear(waveform.samples)
-    frames = len(waveform.samples) // base.hop
+    samples = waveform.samples * analysis.gain
+    heard = base.hear(samples)
+    frames = len(samples) // base.hop
     whole = Stretch(
-        audio=waveform.samples[: base.hop * frames - base.hop // 2] * analysis.gain,
+        audio=samples[: base.hop * frames - base.hop // 2],
         content=heard["content"][:frames],
         mel=heard["mel"][:frames],
         speech=heard["speech"][:frames],

@@ -85,7 +85,7 @@ class AttendingMethod:
     def hear(self, references: Sequence[Tensor]) -> Heard:
         """See `methods.Method`."""
         analyses = [analyse([samples.numpy()]) for samples in references]
-        frames = [self._frames(samples * a.gain) for samples, a in zip(references, analyses, strict=True)]
+        frames = [self.frames(samples * a.gain) for samples, a in zip(references, analyses, strict=True)]
         pooled = {name: torch.cat([one[name] for one in frames]) for name in frames[0]}
         embedding = torch.stack([self.embed(samples) for samples in references]).mean(dim=0)
         voiced = [a for a in analyses if a.log_f0_mean > 0]
@@ -117,9 +117,9 @@ class AttendingMethod:
             return None
         if analysis.samples > _OWN_SECONDS * self.input_rate:
             speech = first_speech(analysis, source, self.input_rate, _OWN_SECONDS)
-            return _Own(_kept(self._frames(torch.from_numpy(speech) * analysis.gain)), None)
+            return _Own(_kept(self.frames(torch.from_numpy(speech) * analysis.gain)), None)
         whole = torch.from_numpy(np.concatenate(list(source))) * analysis.gain
-        frames = self._frames(whole, more=1)
+        frames = self.frames(whole, more=1)
         return _Own(_kept(frames), frames["content"])
 
     def _corrections(
@@ -133,8 +133,12 @@ class AttendingMethod:
         found = residuals(networks.converter, networks.mel, references)
         return {} if found is None else {self._residual: found}
 
-    def _frames(self, samples: Tensor, more: int = 0) -> dict[str, Tensor]:
-        """Reference frames of one recording at the standard level, and `more` of the silence after it."""
+    def frames(self, samples: Tensor, more: int = 0) -> dict[str, Tensor]:
+        """Reference frames of a recording (L,) at the standard level, and `more` of the silence after it.
+
+        Returns:
+            content (R, C), mel (R, 2 D) and speech (R,), true where there is any; R is 1 + L // hop + more.
+        """
         networks, whole = self._networks, (len(samples) + _TAIL) // self.hop
         heard = functional.pad(samples, (0, _TAIL))[None, : whole * self.hop].to(networks.device)
         count = 1 + len(samples) // self.hop + more
