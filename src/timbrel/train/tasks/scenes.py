@@ -44,7 +44,7 @@ _HEARD_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """What training does to a scene; the defaults are what the bundled model was trained with.
+    """What training does to a scene; the recipe `timbrel-converter` has what made the bundled model.
 
     Fields:
         voice: speed and level of the piece, and throat and equaliser through which the student hears it.
@@ -176,10 +176,7 @@ class Stage(nn.Module):
         reference = self._play(batch.reference, speeds, reference_gain, 0)
         as_recorded = (speeds == 1.0).to(source.audio.device)
         if generator is not None and self.disturbance.other_people > 0:
-            others = (torch.rand(count, generator=generator) < self.disturbance.other_people).to(
-                as_recorded.device
-            )
-            source, reference = self._other_people(source, reference, others, generator)
+            source, reference, others = self._other_people(source, reference, generator)
             as_recorded = as_recorded & ~others
         frames, reference_frames = source.places.shape[1], reference.places.shape[1]
         heard = disguise(source.audio, voice, generator) if generator else source.audio
@@ -202,15 +199,17 @@ class Stage(nn.Module):
         )
 
     def _other_people(
-        self, source: _Played, reference: _Played, chosen: Tensor, generator: torch.Generator
-    ) -> tuple[_Played, _Played]:
-        """Both with another throat and equaliser where chosen, (B,)."""
+        self, source: _Played, reference: _Played, generator: torch.Generator
+    ) -> tuple[_Played, _Played, Tensor]:
+        """Both, with another throat and equaliser for a share of the rows, and which these are, (B,)."""
+        share = torch.rand(len(source.audio), generator=generator)
+        chosen = (share < self.disturbance.other_people).to(source.audio.device)
         changed = another_person(source.audio, reference.audio, self.disturbance.person, generator)
         one, two = (
             replace(played, audio=torch.where(chosen[:, None], audio, played.audio))
             for played, audio in zip((source, reference), changed, strict=True)
         )
-        return one, two
+        return one, two, chosen
 
     def _excerpt(self, played: _Played) -> Tensor:
         """The first seconds of what there is of it, over and over, (B, L)."""
