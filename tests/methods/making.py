@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def attending(
     seed: int = 0,
     heard: FeatureSpec = WAVEFORM,
     encoder: str = "",
-    emphasis: float = 0.0,
+    guidance: float = 0.0,
     correction: float = 0.0,
 ) -> Path:
     """Writes a pipeline of the bundled kind to `folder`.
@@ -54,7 +55,7 @@ def attending(
     Args:
         heard: what the content encoder says it hears.
         encoder: fingerprint the converter asks for, if not that of the content encoder beside it.
-        emphasis, correction: see `ConverterConfig`.
+        guidance, correction: see `ConverterConfig`; with guidance, it has a crowd.
     """
     mel = PRESETS["timbrel-16k"]
     torch.manual_seed(seed)
@@ -62,8 +63,11 @@ def attending(
     speaker = ConvSpeakerEncoder(SpeakerConfig(width=16, blocks=1, embedding_dim=8))
     wanted = replace(content.spec_out, encoder=encoder or checkpoint.fingerprint(content.state_dict()))
     sizes: dict[str, Any] = {"width": 16, "blocks": 2, "reference_width": 16, "reference_blocks": 1}
-    steered = {"emphasis": emphasis, "correction": correction}
+    steered: dict[str, Any] = {"guidance": guidance, "correction": correction, "crowd": 3 if guidance else 0}
     converter = Converter(ConverterConfig(wanted, mel, **sizes, **steered, attend_after=(0,)))
+    if converter.crowd is not None:
+        for place, f0 in enumerate((110, 160, 220)):
+            converter.crowd.admit(place, torch.randn(8, 16), torch.randn(16), math.log(f0))
     return pipeline(folder, content=content, speaker=speaker, converter=converter)
 
 

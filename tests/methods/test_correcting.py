@@ -74,7 +74,7 @@ def test_a_corrected_voice_says_its_own_words_more_like_itself(tmp_path: Path) -
 
 
 def test_windows_of_a_correction_give_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny", emphasis=0.3, correction=1.0))
+    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny", guidance=0.3, correction=1.0))
     voice, source = converter.enrol(recording(4.0)), recording(3.0, pitch=180.0)
     whole = converter.convert(source, voice).waveform
     monkeypatch.setattr("timbrel.pipeline.WINDOW_SECONDS", 0.5)

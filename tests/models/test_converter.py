@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,12 +10,17 @@ import torch
 
 from timbrel.audio.mel import PRESETS
 from timbrel.contract import FeatureSpec
+from timbrel.errors import ConfigError
 from timbrel.models import SpeakerEncoder
-from timbrel.models.converter import Converter, ConverterConfig, Prosody, VoiceTokens, mel_pairs
+from timbrel.models.converter import Converter, ConverterConfig, Prosody, mel_pairs
+from timbrel.models.crowd import Crowd
 from timbrel.models.speaker import ConvSpeakerEncoder, SpeakerConfig
+from timbrel.models.voice_tokens import VoiceTokens
 
 CONTENT = FeatureSpec(kind="learned", sample_rate=16000, hop=256, dim=12, encoder="test")
-TINY = ConverterConfig(CONTENT, width=16, blocks=2, reference_width=16, reference_blocks=1, attend_after=(0,))
+TINY = ConverterConfig(
+    CONTENT, width=16, blocks=2, reference_width=16, reference_blocks=1, attend_after=(0,), crowd=2
+)
 
 
 def _converter() -> Converter:
@@ -82,23 +88,58 @@ def test_another_voice_gives_other_filters() -> None:
     assert (one - two).abs().max() > 1e-4
 
 
-def test_an_emphasis_goes_on_from_ones_own_voice_beyond_the_other() -> None:
-    """Half as far again as the other voice lies, in the two log-amplitudes and not in the phase."""
+def test_guidance_goes_on_from_what_is_common_beyond_the_wanted_voice() -> None:
+    """Half as far again as the wanted voice lies, in the two log-amplitudes and not in the phase."""
     model = _converter()
     content, prosody, source = torch.randn(1, 9, 12), _prosody(9), torch.randn(1, 128 * 17)
-    wanted, own = _voice(model, seed=1), _voice(model, seed=2)
-    there, here = (model.filters(content, prosody, voice) for voice in (wanted, own))
+    wanted, common = _voice(model, seed=1), _voice(model, seed=2)
+    there, here = (model.filters(content, prosody, voice) for voice in (wanted, common))
     beyond = 1.5 * there - 0.5 * here
     expected = model.synthesis(source, source, beyond[:, :, 0], there[:, :, 1], beyond[:, :, 2])
-    emphatic = Converter(replace(TINY, emphasis=0.5)).eval()
-    emphatic.load_state_dict(model.state_dict())
-    made = emphatic(content, prosody, wanted, source, source, own)
-    torch.testing.assert_close(made, expected)
+    guided = Converter(replace(TINY, guidance=0.5)).eval()
+    guided.load_state_dict(model.state_dict())
+    torch.testing.assert_close(guided(content, prosody, wanted, source, source, common), expected)
     plain = model(content, prosody, wanted, source, source)
-    assert (made - plain).abs().max() > 1e-4
-    # Where there is no voice of one's own to go away from, nothing is emphasised.
-    torch.testing.assert_close(emphatic(content, prosody, wanted, source, source), plain)
-    torch.testing.assert_close(emphatic(content, prosody, wanted, source, source, wanted), plain)
+    assert (expected - plain).abs().max() > 1e-4
+    # Where there is nothing to keep away from, nothing is guided.
+    torch.testing.assert_close(guided(content, prosody, wanted, source, source), plain)
+    torch.testing.assert_close(guided(content, prosody, wanted, source, source, wanted), plain)
+
+
+def test_guidance_without_a_crowd_is_refused() -> None:
+    with pytest.raises(ConfigError, match="crowd must be above 0"):
+        replace(TINY, guidance=0.4, crowd=0)
+
+
+def test_what_a_crowd_has_in_common_is_of_those_who_speak_about_so_high() -> None:
+    crowd = Crowd(people=3, each=2, width=4)
+    assert crowd.at(5.0) is None
+    generator = torch.Generator().manual_seed(0)
+    low, high = (torch.randn(3, 4, generator=generator) for _ in range(2))  # two tokens and a summary
+    crowd.admit(0, low[:2], low[2], math.log(110))
+    crowd.admit(2, high[:2], high[2], math.log(220))
+    for log_f0, near in ((math.log(110), low), (math.log(220), high)):
+        common = crowd.at(log_f0)
+        assert common is not None
+        assert common.tokens.shape == (1, 4, 4)
+        torch.testing.assert_close(common.summary[0], near[2], atol=1e-3, rtol=0)
+    between = crowd.at(math.log(110 * 2**0.5))
+    assert between is not None
+    torch.testing.assert_close(between.summary[0], (low[2] + high[2]) / 2)
+    # An octave lies at 0.69, nearly five of its widths: e^-12 of the attention.
+    lower = crowd.at(math.log(110))
+    assert lower is not None
+    apart = float(lower.mask[0, 2] - lower.mask[0, 0])
+    assert apart == pytest.approx(-0.5 * (math.log(2) / 0.14) ** 2)
+
+
+def test_far_from_everybody_the_nearest_are_the_crowd() -> None:
+    crowd = Crowd(people=2, each=1, width=3)
+    crowd.admit(0, torch.zeros(1, 3), torch.zeros(3), math.log(100))
+    crowd.admit(1, torch.ones(1, 3), torch.ones(3), math.log(300))
+    common = crowd.at(math.log(5000))
+    assert common is not None and bool(common.mask.isfinite().all())
+    torch.testing.assert_close(common.summary, torch.ones(1, 3))
 
 
 def test_gradients_reach_every_weight() -> None:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from timbrel.adaptation.base import Base
 from timbrel.adaptation.material import CROP, Stretch
-from timbrel.models.converter import Converter, Prosody, VoiceTokens
+from timbrel.models.converter import Converter, Prosody
+from timbrel.models.voice_tokens import VoiceTokens
 from timbrel.train.augment import Perturbation, disguise
 from timbrel.train.tasks.conversion import excitation
 

@@ -24,16 +24,17 @@ from timbrel.methods.blending import blend_known, frames_of_each, pool_frames, s
 from timbrel.methods.correcting import Correction, Reference, residuals
 from timbrel.methods.joints import joints, require
 from timbrel.methods.melody import in_voice
-from timbrel.models.converter import Converter, Prosody, VoiceTokens, mel_pairs
+from timbrel.models.converter import Converter, Prosody, mel_pairs
 from timbrel.models.phonetic import PhoneticEncoder
 from timbrel.models.source_filter import PitchCurve, noise
 from timbrel.models.speaker import ConvSpeakerEncoder
+from timbrel.models.voice_tokens import VoiceTokens
 from timbrel.voice import Voice
 
 #: Reference frames (62.5 a second) that count as speech: within this many nats of the loudest.
 _SPEECH_RANGE = 6.0
-#: Of a source: what its speaker's own voice is known by where the converter goes away from it.
-_OWN_SECONDS = 16.0
+#: Of a source: how long it is heard for what all of its content frames share.
+_HEARD_SECONDS = 16.0
 #: Zeros after the end of a recording, so that its last samples have frames on both sides.
 _TAIL = 512
 
@@ -108,19 +109,20 @@ class AttendingMethod:
 
     def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`."""
-        return _Narration(self._networks, analysis, voice, seed, self._own(analysis, source), self._residual)
+        heard = self._heard(analysis, source)
+        return _Narration(self._networks, analysis, voice, seed, heard, self._residual)
 
-    def _own(self, analysis: Analysis, source: Iterable[np.ndarray]) -> _Own | None:
-        """What is to be known of the source's speaker, if the converter goes by it and there is any voice."""
-        config = self._networks.converter.config
-        if max(config.emphasis, config.correction) <= 0 or analysis.log_f0_mean <= 0:
+    def _heard(self, analysis: Analysis, source: Iterable[np.ndarray]) -> _Source | None:
+        """What is to be known of a source beforehand, if the converter goes by it and there is any voice."""
+        if self._networks.converter.config.correction <= 0 or analysis.log_f0_mean <= 0:
             return None
-        if analysis.samples > _OWN_SECONDS * self.input_rate:
-            speech = first_speech(analysis, source, self.input_rate, _OWN_SECONDS)
-            return _Own(_kept(self.frames(torch.from_numpy(speech) * analysis.gain)), None)
+        if analysis.samples > _HEARD_SECONDS * self.input_rate:
+            speech = first_speech(analysis, source, self.input_rate, _HEARD_SECONDS)
+            frames = self.frames(torch.from_numpy(speech) * analysis.gain)
+            return _Source(_mean_of_speech(frames), None)
         whole = torch.from_numpy(np.concatenate(list(source))) * analysis.gain
         frames = self.frames(whole, more=1)
-        return _Own(_kept(frames), frames["content"])
+        return _Source(_mean_of_speech(frames), frames["content"])
 
     def _corrections(
         self, analyses: Sequence[Analysis], frames: Sequence[dict[str, Tensor]]
@@ -151,15 +153,15 @@ class AttendingMethod:
 
 
 @dataclass(frozen=True, slots=True)
-class _Own:
+class _Source:
     """What is known of a source before its first window.
 
     Fields:
-        frames: reference frames of its speaker.
+        mean: of the content frames of its speech, (C,).
         content: all of its content frames (T, C), where they are few enough to be heard at once.
     """
 
-    frames: dict[str, Tensor]
+    mean: Tensor
     content: Tensor | None
 
 
@@ -172,11 +174,10 @@ class _Narration:
         analysis: Analysis,
         voice: Voice,
         seed: int,
-        own: _Own | None,
+        source: _Source | None,
         residual: str,
     ) -> None:
-        """`own` is needed for an emphasis or a correction; `residual` is the name among a voice's frames of
-        what the latter needs."""
+        """A correction needs `source`, and `residual`, the name of what it needs of the voice's frames."""
         self._networks, self._analysis, self._seed = networks, analysis, seed
         self._hop = networks.content.spec_out.hop
         self._rate = networks.mel.spec.sample_rate
@@ -184,9 +185,10 @@ class _Narration:
         self._log_f0 = torch.from_numpy(in_voice(analysis.log_f0_from(0, frames), analysis, voice))
         self._curve = PitchCurve.of(self._log_f0, self._rate, self._hop)
         self._tokens = self._hear(voice)
-        self._own = None if own is None else self._refer(own.frames)
-        self._corrections = [] if own is None else self._correct(voice, own.frames, residual)
-        self._content = None if own is None or own.content is None else self._on_device(own.content)
+        self._common = self._in_common(voice.log_f0_mean or analysis.log_f0_mean)
+        self._corrections = [] if source is None else self._correct(voice, source.mean, residual)
+        whole = None if source is None else source.content
+        self._content = None if whole is None else self._on_device(whole)
 
     def __call__(self, window: Window, samples: Tensor) -> Tensor:
         ends = window.context_stop >= self._analysis.samples
@@ -225,7 +227,7 @@ class _Narration:
             self._tokens,
             self._on_device(pulses),
             self._on_device(breath),
-            own=self._own,
+            common=self._common,
             correction=torch.stack(shares).sum(dim=0) if shares else None,
         )
         return made[0].cpu()
@@ -235,12 +237,17 @@ class _Narration:
         heard = [self._refer(frames) for frames, _ in each]
         return heard[0] if len(heard) == 1 else _union(heard, [weight for _, weight in each])
 
-    def _correct(self, voice: Voice, own: dict[str, Tensor], residual: str) -> list[tuple[Correction, float]]:
+    def _in_common(self, log_f0: float) -> VoiceTokens | None:
+        """What the converter is to keep away from at a mean ln F0; nothing where there is no pitch."""
+        crowd, guidance = self._networks.converter.crowd, self._networks.converter.config.guidance
+        return crowd.at(log_f0) if crowd is not None and guidance > 0 and log_f0 > 0 else None
+
+    def _correct(self, voice: Voice, source_mean: Tensor, residual: str) -> list[tuple[Correction, float]]:
         """Of each voice in a blend, with its weight; none where the voice has no residual."""
         if residual not in voice.frames:
             return []
         networks, device = self._networks, self._networks.device
-        mean = own["content"][own["speech"]].float().mean(dim=0).to(device)
+        mean = source_mean.to(device)
         config, bins = networks.converter.config, networks.converter.synthesis.bins
         corrections = []
         for frames, weight in frames_of_each(voice):
@@ -259,6 +266,11 @@ class _Narration:
     def _on_device(self, tensor: Tensor) -> Tensor:
         """A batch of one."""
         return tensor[None].to(self._networks.device)
+
+
+def _mean_of_speech(frames: dict[str, Tensor]) -> Tensor:
+    """Of content (R, C), (C,)."""
+    return frames["content"][frames["speech"]].mean(dim=0)
 
 
 def _kept(frames: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -23,8 +23,9 @@ from torch.nn import functional
 from timbrel.analysis import Analysis
 from timbrel.audio.mel import MelSpectrogram, centres
 from timbrel.contract import FeatureSpec
-from timbrel.models.converter import Converter, Prosody, VoiceTokens, mel_pairs
+from timbrel.models.converter import Converter, Prosody, mel_pairs
 from timbrel.models.source_filter import PitchCurve, noise
+from timbrel.models.voice_tokens import VoiceTokens
 
 #: Of the look-up: the weight of a frame falls by e for each so much of cosine.
 _TEMPERATURE = 0.05

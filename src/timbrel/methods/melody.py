@@ -14,7 +14,7 @@ from timbrel.audio.pitch import OCTAVE_ERROR
 from timbrel.voice import Voice
 
 #: A melody gets at most so many times as wide or as narrow: a deviation heard in a few words may be far off.
-_MOST_RANGE = 2.0
+MOST_RANGE = 2.0
 
 
 def in_voice(log_f0: np.ndarray, analysis: Analysis, voice: Voice) -> np.ndarray:
@@ -35,4 +35,4 @@ def _wider(source: float, voice: float) -> float:
     """What the source's deviations are multiplied by, from those of source and voice."""
     if source <= 0 or voice <= 0:
         return 1.0
-    return float(np.clip(voice / source, 1 / _MOST_RANGE, _MOST_RANGE))
+    return float(np.clip(voice / source, 1 / MOST_RANGE, MOST_RANGE))

@@ -15,8 +15,11 @@ from torch.nn import functional
 
 from timbrel.audio.mel import PRESETS
 from timbrel.contract import FeatureSpec
+from timbrel.errors import ConfigError
 from timbrel.models.convnext import ConvNeXtBlock
+from timbrel.models.crowd import Crowd
 from timbrel.models.source_filter import SourceFilter
+from timbrel.models.voice_tokens import VoiceTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,10 @@ class ConverterConfig:
         mel: of the reference; two of its frames go with one frame of content.
         attend_after: the trunk blocks that a look at the reference follows.
         n_fft: of the synthesiser.
-        emphasis: how far the filters go beyond those for the wanted voice, away from those for the
-            speaker's own, as a share of what lies between the two.
+        crowd: people of whom it keeps a few tokens each, for `guidance`.
+        crowd_tokens: of each of them.
+        guidance: how far the filters go beyond those for the wanted voice, away from those for the crowd's,
+            as a share of what lies between the two.
         correction: the share of what it gets wrong of a voice that is put right; see
             `timbrel.methods.correcting`.
     """
@@ -44,8 +49,14 @@ class ConverterConfig:
     heads: int = 4
     attend_after: tuple[int, ...] = (1, 3, 5)
     n_fft: int = 512
-    emphasis: float = 0.0
+    crowd: int = 0
+    crowd_tokens: int = 8
+    guidance: float = 0.0
     correction: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.guidance > 0 and self.crowd <= 0:
+            raise ConfigError("guidance needs a crowd to keep away from: crowd must be above 0.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +73,6 @@ class Prosody:
     f0: Tensor
     voicing: Tensor
     energy: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class VoiceTokens:
-    """What the decoder knows of a voice.
-
-    Attributes:
-        tokens: (B, R, W), one for each reference frame.
-        mask: (B, R), true where a token counts; or, in numbers, what is added to the logarithm of its
-            share in the attention.
-        summary: (B, W).
-    """
-
-    tokens: Tensor
-    mask: Tensor
-    summary: Tensor
-
-    def select(self, rows: Tensor) -> VoiceTokens:
-        """The voices of these rows of the batch, in this order."""
-        return VoiceTokens(self.tokens[rows], self.mask[rows], self.summary[rows])
 
 
 class ReferenceEncoder(nn.Module):
@@ -158,6 +149,8 @@ class Converter(nn.Module):
                 for index in config.attend_after
             }
         )
+        people, each = config.crowd, config.crowd_tokens
+        self.crowd = Crowd(people, each, config.reference_width) if people else None
         self.norm = nn.LayerNorm(config.width)
         self.head = nn.Linear(config.width, 2 * 3 * self.synthesis.bins)
         with torch.no_grad():  # quiet minimum-phase pulses and quieter noise are the point to start from
@@ -172,17 +165,17 @@ class Converter(nn.Module):
         voice: VoiceTokens,
         pulses: Tensor,
         noise: Tensor,
-        own: VoiceTokens | None = None,
+        common: VoiceTokens | None = None,
         correction: Tensor | None = None,
     ) -> Tensor:
         """Pulses and noise are the two sources, (B, 128 * (2 T - 1)), see `source_filter`.
 
-        With `own`, the voice of the speaker who is heard in the content, `emphasis` applies. `correction`,
-        nats (B, 2 T, F), is added to the log-amplitudes of both filters.
+        With `common`, what the crowd says of the pitch (`Crowd.at`), `guidance` applies. `correction`, nats
+        (B, 2 T, F), is added to the log-amplitudes of both filters.
         """
         filters = self.filters(content, prosody, voice).float()
-        if own is not None and self.config.emphasis > 0:
-            filters = self._emphasise(filters, self.filters(content, prosody, own).float())
+        if common is not None and self.config.guidance > 0:
+            filters = self._guided(filters, self.filters(content, prosody, common).float())
         return self.render(filters, pulses, noise, correction)
 
     def render(
@@ -194,16 +187,11 @@ class Converter(nn.Module):
             harmonic, breath = harmonic + correction, breath + correction
         return torch.as_tensor(self.synthesis(pulses, noise, harmonic, phase, breath))
 
-    def _emphasise(self, wanted: Tensor, own: Tensor) -> Tensor:
-        """Filters (B, 2 T, 3, F) farther from `own` than `wanted` is; the phase stays.
-
-        A converter that is unsure of a voice says something between all voices, and so leaves some of the
-        speaker's own. Going on in the direction in which two conditions differ is what classifier-free
-        guidance does (Ho & Salimans 2022).
-        """
-        apart = wanted - own
+    def _guided(self, wanted: Tensor, common: Tensor) -> Tensor:
+        """Filters (B, 2 T, 3, F) farther from `common` than `wanted` is; the phase stays."""
+        apart = wanted - common
         apart[:, :, 1] = 0.0
-        return wanted + self.config.emphasis * apart
+        return wanted + self.config.guidance * apart
 
     def filters(self, content: Tensor, prosody: Prosody, voice: VoiceTokens) -> Tensor:
         """Log-amplitude of the harmonic filter, its phase deviation, and log-amplitude of the noise filter,

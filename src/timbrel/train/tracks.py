@@ -32,13 +32,14 @@ class Track:
         gain: to the standard level.
         log_f0: ln(F0 / Hz) at samples 0, 256, ..., carried on where there is no voice, (T,).
         voicing: its probability, (T,).
-        log_f0_mean: over voiced frames; 0 where nothing is voiced.
+        log_f0_mean, log_f0_std: over voiced frames; 0 where nothing is voiced.
     """
 
     gain: float
     log_f0: np.ndarray
     voicing: np.ndarray
     log_f0_mean: float
+    log_f0_std: float
 
     def at(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Log-F0 and voicing at the samples (K,), straight between frames."""
@@ -71,8 +72,8 @@ class Tracks:
         whole = len(samples) // _LEVEL_FRAME * _LEVEL_FRAME
         energies = np.square(samples[:whole].reshape(-1, _LEVEL_FRAME)).mean(axis=1)
         pitch = Pitch(f0, voicing)
-        mean, _ = log_f0_statistics(pitch)
-        return Track(standard_gain(energies), continuous_log_f0(pitch), voicing, mean)
+        mean, deviation = log_f0_statistics(pitch)
+        return Track(standard_gain(energies), continuous_log_f0(pitch), voicing, mean, deviation)
 
 
 def frame_places(crops: Crops, speeds: Tensor, frames: int) -> np.ndarray:

@@ -15,9 +15,10 @@ from safetensors.numpy import load_file
 
 from timbrel import checkpoint, registry
 from timbrel.errors import ConfigError
-from timbrel.models.converter import Converter, VoiceTokens, mel_pairs
+from timbrel.models.converter import Converter, mel_pairs
 from timbrel.models.phonetic import PhoneticConfig, PhoneticEncoder
 from timbrel.models.speaker import ConvSpeakerEncoder, SpeakerConfig
+from timbrel.models.voice_tokens import VoiceTokens
 from timbrel.train import log
 from timbrel.train.augment import Perturbation
 from timbrel.train.data import Batch, Data
@@ -189,7 +190,7 @@ def test_the_pulses_have_the_pitch_asked_for() -> None:
     assert float(noise.std()) == pytest.approx(1.0, abs=0.02)
 
 
-def test_conversion_takes_the_next_ones_voice_and_mean_pitch(
+def test_conversion_takes_the_next_ones_voice_and_pitch(
     taught: Path, student: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = task(taught, student)
@@ -197,7 +198,9 @@ def test_conversion_takes_the_next_ones_voice_and_mean_pitch(
     scene = replace(
         scene,
         log_f0_mean=torch.tensor([5.0, 5.0, 5.2, 0.0]),
+        log_f0_std=torch.tensor([0.2, 0.2, 0.1, 0.0]),
         reference_log_f0_mean=torch.tensor([4.9, 5.3, 5.1, 5.0]),
+        reference_log_f0_std=torch.tensor([0.2, 0.3, 0.2, 0.9]),
     )
     voice = trainer.model.reference(scene.reference_content, scene.reference_mel, scene.mask)
     said: list[tuple[Scene, VoiceTokens]] = []
@@ -206,9 +209,12 @@ def test_conversion_takes_the_next_ones_voice_and_mean_pitch(
     )
     trainer._convert(trainer.model, scene, voice, 4, torch.Generator())
     pieces, tokens = said[0]
-    shift = (pieces.prosody.f0 / scene.prosody.f0).log().mean(dim=1)
-    # The last has no pitch of its own to move from.
-    torch.testing.assert_close(shift, torch.tensor([0.3, 0.1, -0.2, 0.0]), atol=1e-4, rtol=0)
+    before, after = scene.prosody.f0.log(), pieces.prosody.f0.log()
+    # Half as lively again, as lively, and not nine times but twice; the last has no pitch to move from.
+    for row, (wider, own, other) in enumerate([(1.5, 5.0, 5.3), (1.0, 5.0, 5.1), (2.0, 5.2, 5.0)]):
+        expected = (other + wider * (before[row] - own)).clamp(math.log(52), math.log(545))
+        torch.testing.assert_close(after[row], expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(after[3], before[3], atol=1e-4, rtol=0)
     torch.testing.assert_close(tokens.summary, voice.summary.roll(-1, dims=0))
     assert torch.equal(tokens.tokens, voice.tokens.roll(-1, dims=0))
 
@@ -453,3 +459,32 @@ def test_parts_of_another_kind_and_a_batch_without_references_are_refused(
         ConfigError, match=r"settings\.speaker: .* holds a phonetic, not a ConvSpeakerEncoder"
     ):
         task(taught, student, speaker=student, weights=Weights(speaker=1.0))
+
+
+def test_those_heard_last_are_the_crowd(taught: Path, student: str) -> None:
+    made = task(taught, student, model={**SIZES, "crowd": 2, "crowd_tokens": 3}, disturbance=Disturbance())
+    crowd = made.averaged.crowd
+    assert crowd is not None
+    steps = range(6)
+    for step in steps:
+        for update in made.updates(batch(taught, step), step, torch.Generator().manual_seed(step)):
+            update.loss.backward()
+        made.after_step(step)
+        if bool(crowd.log_f0[step % 2] > 0):
+            break
+    place = step % 2
+    heard = math.exp(float(crowd.log_f0[place]))
+    assert 60 < heard < 400
+    assert crowd.tokens[place].abs().sum() > 0 and crowd.summaries[place].abs().sum() > 0
+    # No average of two people, and what is exported has them.
+    torch.testing.assert_close(made.model.state_dict()["crowd.tokens"], crowd.tokens)
+    torch.testing.assert_close(made.export().tensors["crowd.tokens"], crowd.tokens)
+
+
+def test_other_people_do_not_join_the_crowd(taught: Path, student: str) -> None:
+    """Nobody speaks like a clip played faster, so nobody is there to keep away from."""
+    made = task(taught, student, model={**SIZES, "crowd": 2, "crowd_tokens": 3}, disturbance=STILL)
+    for step in range(2):
+        list(made.updates(batch(taught, step), step, torch.Generator().manual_seed(step)))
+    assert made.averaged.crowd is not None
+    assert made.averaged.crowd.at(5.0) is None

@@ -21,9 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbrel.audio.io import Waveform
-from timbrel.models.converter import Converter, VoiceTokens
+from timbrel.methods.melody import MOST_RANGE
+from timbrel.models.converter import Converter
 from timbrel.models.source_filter import pulse_train
 from timbrel.models.speaker import ConvSpeakerEncoder
+from timbrel.models.voice_tokens import VoiceTokens
 from timbrel.train.adversary import Adversary
 from timbrel.train.average import follow
 from timbrel.train.data import Batch
@@ -180,6 +182,7 @@ class ConverterTask(Task):
         scene = self.stage.disturbed(batch, generator)
         said = self.stage.with_noise(scene, generator)
         voice = self._voice(self.model, scene)
+        self._admit(scene, step, generator)
         rebuilt = self._say(self.model, said, voice, generator)
         known = self._known(scene)
         figures = self._reading(voice, known)
@@ -247,6 +250,26 @@ class ConverterTask(Task):
         tokens: VoiceTokens = model.reference(scene.reference_content, scene.reference_mel, scene.mask)
         return tokens
 
+    @torch.no_grad()
+    def _admit(self, scene: Scene, step: int, generator: torch.Generator) -> None:
+        """One person of the scene takes the oldest place in the crowd, as the averaged weights know them."""
+        crowd = self.averaged.crowd
+        if crowd is None:
+            return
+        people, each, _ = crowd.tokens.shape
+        fits = scene.as_recorded & (scene.reference_log_f0_mean > 0) & (scene.mask.sum(dim=1) >= each)
+        if not bool(fits.any()):
+            return
+        row = fits.nonzero()[0]
+        heard = (scene.reference_content[row], scene.reference_mel[row], scene.mask[row])
+        voice: VoiceTokens = self.averaged.reference(*heard)
+        frames = voice.mask[0].nonzero()[:, 0].cpu()
+        drawn = frames[torch.randperm(len(frames), generator=generator)[:each]]
+        log_f0 = float(scene.reference_log_f0_mean[row])
+        for model in (self.model, self.averaged):  # alike in both, so that averaging mixes no two people
+            assert model.crowd is not None
+            model.crowd.admit(step % people, voice.tokens[0, drawn].float(), voice.summary[0].float(), log_f0)
+
     def _say(self, model: Converter, scene: Scene, voice: VoiceTokens, generator: torch.Generator) -> Tensor:
         """The scene's pieces in the voices given, (B, L)."""
         length, rate = scene.target.shape[1], model.config.mel.sample_rate
@@ -260,9 +283,7 @@ class ConverterTask(Task):
         """The first `count` pieces, each in the voice and at the pitch of the next one's reference."""
         here = slice(0, count)
         there = _next(count)
-        own, other = scene.log_f0_mean[here], scene.reference_log_f0_mean[there]
-        shift = torch.where((own > 0) & (other > 0), other - own, 0.0)
-        f0 = (scene.prosody.f0[here] * shift.exp()[:, None]).clamp(*_PITCH_RANGE)
+        f0 = _in_pitch(scene, count)
         prosody = replace(
             scene.prosody, f0=f0, voicing=scene.prosody.voicing[here], energy=scene.prosody.energy[here]
         )
@@ -362,6 +383,18 @@ def _contest(real: Tensor, rebuilt: Tensor, converted: Tensor) -> tuple[Tensor, 
     converted = converted[: len(real) // 2]
     sample = torch.cat([rebuilt[: len(real) - len(converted)], converted])
     return real, torch.cat([rebuilt, converted]), sample
+
+
+def _in_pitch(scene: Scene, count: int) -> Tensor:
+    """F0 of the first pieces, Hz (`count`, K), moved to the next ones' references as in `methods.melody`."""
+    here, there = slice(0, count), _next(count)
+    own, other = scene.log_f0_mean[here], scene.reference_log_f0_mean[there]
+    known = (own > 0) & (other > 0)
+    wider = scene.reference_log_f0_std[there] / scene.log_f0_std[here]
+    wider = torch.where(known & wider.isfinite() & (wider > 0), wider, 1.0).clamp(1 / MOST_RANGE, MOST_RANGE)
+    deviation = scene.prosody.f0[here].log() - own[:, None]
+    log_f0 = torch.where(known, other, own)[:, None] + wider[:, None] * deviation
+    return log_f0.exp().clamp(*_PITCH_RANGE)
 
 
 def _next(count: int) -> Tensor:

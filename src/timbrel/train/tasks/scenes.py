@@ -83,6 +83,7 @@ class Scene:
         as_recorded: (B,), true where nothing did, so that a teacher's vector of the clip holds.
         log_f0_mean, reference_log_f0_mean: of both clips at the speed they have here, (B,); 0 where a clip
             has no voiced frame.
+        log_f0_std, reference_log_f0_std: likewise.
     """
 
     target: Tensor
@@ -96,7 +97,9 @@ class Scene:
     speakers: Tensor
     as_recorded: Tensor
     log_f0_mean: Tensor
+    log_f0_std: Tensor
     reference_log_f0_mean: Tensor
+    reference_log_f0_std: Tensor
 
     def joined(self, other: Scene) -> Scene:
         """Its pieces, then the other's."""
@@ -181,6 +184,8 @@ class Stage(nn.Module):
         frames, reference_frames = source.places.shape[1], reference.places.shape[1]
         heard = disguise(source.audio, voice, generator) if generator else source.audio
         _, energy = mel_pairs(self.front_end(source.audio), frames)
+        log_f0_mean, log_f0_std = self._log_f0(source)
+        reference_log_f0_mean, reference_log_f0_std = self._log_f0(reference)
         return Scene(
             target=source.audio[:, : self.hop * frames - self.hop // 2],
             content=self.listen(heard, frames),
@@ -194,8 +199,10 @@ class Stage(nn.Module):
                 as_recorded, batch.source.speakers, -1 - torch.arange(count).to(as_recorded.device)
             ),
             as_recorded=as_recorded,
-            log_f0_mean=self._log_f0_mean(source),
-            reference_log_f0_mean=self._log_f0_mean(reference),
+            log_f0_mean=log_f0_mean,
+            log_f0_std=log_f0_std,
+            reference_log_f0_mean=reference_log_f0_mean,
+            reference_log_f0_std=reference_log_f0_std,
         )
 
     def _other_people(
@@ -241,10 +248,12 @@ class Stage(nn.Module):
         f0 = torch.exp(log_f0) * played.speeds[:, None]
         return Prosody(f0.to(energy.device), voicing.to(energy.device), energy)
 
-    def _log_f0_mean(self, played: _Played) -> Tensor:
-        means = torch.tensor([track.log_f0_mean for track in self.tracks.of(played.crops.ids)])
+    def _log_f0(self, played: _Played) -> tuple[Tensor, Tensor]:
+        """Means and deviations, (B,) each."""
+        tracks, device = self.tracks.of(played.crops.ids), played.audio.device
+        means = torch.tensor([track.log_f0_mean for track in tracks])
         moved = torch.where(means > 0, means + played.speeds.log(), means)
-        return moved.to(played.audio.device)
+        return moved.to(device), torch.tensor([track.log_f0_std for track in tracks]).to(device)
 
     def _mask(self, played: _Played, generator: torch.Generator | None) -> Tensor:
         """(B, R) on the CPU: what is there of a reference, or a first part of it."""

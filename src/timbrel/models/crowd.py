@@ -1,0 +1,57 @@
+"""The voice of many people at once, from which a converter can be told to keep away.
+
+A converter that is unsure of a new voice says something between it and all voices that it knows. What it
+would say in the voice of all shows the direction in which to go on (`Converter`, `guidance`), as the output
+without a condition does in classifier-free guidance (Ho and Salimans 2022). All of them must speak about as
+high as the voice: next to men and women alike a man's voice differs most by being a man's, and there is
+nothing to add to that. A guidance of 0.4 brought 24 development pairs nearer to the wanted speaker by 0.027 of
+cosine with 80 people weighted by their pitch, and 48 pairs by nothing (-0.003) with as many unweighted ones.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from timbrel.models.voice_tokens import VoiceTokens
+
+#: Natural logarithm: a person so much higher or lower than the voice weighs e^-0.5 of one who is not.
+_WIDTH = 0.14
+
+
+class Crowd(nn.Module):
+    """A few tokens of each of many people, and how high they speak.
+
+    Args:
+        people: places, empty at first.
+        each: tokens of a person.
+        width: of a token and of a summary.
+    """
+
+    tokens: Tensor
+    summaries: Tensor
+    log_f0: Tensor
+
+    def __init__(self, people: int, each: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("tokens", torch.zeros(people, each, width))
+        self.register_buffer("summaries", torch.zeros(people, width))
+        self.register_buffer("log_f0", torch.zeros(people))
+
+    @torch.no_grad()
+    def admit(self, place: int, tokens: Tensor, summary: Tensor, log_f0: float) -> None:
+        """A person with tokens (each, W), a summary (W,) and a mean ln F0 above 0 takes a place."""
+        self.tokens[place], self.summaries[place], self.log_f0[place] = tokens, summary, log_f0
+
+    def at(self, log_f0: float) -> VoiceTokens | None:
+        """The voice, as a batch of one, of those who speak about so high; None if nobody is there."""
+        there = self.log_f0 > 0
+        if not bool(there.any()):
+            return None
+        distance = (self.log_f0[there] - log_f0) / _WIDTH
+        shares = torch.log_softmax(-0.5 * distance.square(), dim=0)
+        return VoiceTokens(
+            tokens=self.tokens[there].flatten(0, 1)[None],
+            mask=shares.repeat_interleave(self.tokens.shape[1])[None],
+            summary=(shares.exp()[:, None] * self.summaries[there]).sum(dim=0, keepdim=True),
+        )

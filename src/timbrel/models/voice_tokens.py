@@ -1,0 +1,27 @@
+"""What a decoder knows of a voice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceTokens:
+    """What the decoder knows of a voice.
+
+    Attributes:
+        tokens: (B, R, W), one for each reference frame.
+        mask: (B, R), true where a token counts; or, in numbers, what is added to the logarithm of its
+            share in the attention.
+        summary: (B, W).
+    """
+
+    tokens: Tensor
+    mask: Tensor
+    summary: Tensor
+
+    def select(self, rows: Tensor) -> VoiceTokens:
+        """The voices of these rows of the batch, in this order."""
+        return VoiceTokens(self.tokens[rows], self.mask[rows], self.summary[rows])
