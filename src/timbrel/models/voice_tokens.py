@@ -1,4 +1,4 @@
-"""What a decoder knows of a voice."""
+"""A voice as tokens that a decoder attends to, beside a vector for the whole."""
 
 from __future__ import annotations
 
