@@ -138,3 +138,16 @@ def test_a_saved_voice_keeps_its_residual(tmp_path: Path) -> None:
 def residual_of(voice: Voice) -> Tensor:
     (name,) = (name for name in voice.frames if name.startswith("residual-"))
     return voice.frames[name]
+
+
+def test_what_it_got_wrong_holds_whoever_is_in_the_crowd(tmp_path: Path) -> None:
+    """Guidance has no part in the residual, so voices enrolled before a crowd was there keep theirs."""
+    alone, guided = (
+        VoiceConverter.from_pretrained(attending(tmp_path / f"{share}", guidance=share, correction=1.0))
+        for share in (0.0, 0.3)
+    )
+    voice, anew = alone.enrol(recording(4.0)), guided.enrol(recording(4.0))
+    torch.testing.assert_close(residual_of(voice), residual_of(anew))
+    source = recording(2.0, pitch=180.0)
+    made, again = (guided.convert(source, one).waveform for one in (voice, anew))
+    torch.testing.assert_close(made, again)

@@ -69,8 +69,10 @@ class AttendingMethod:
         self._networks = networks
         self.input_rate = self.sample_rate = networks.mel.spec.sample_rate
         self.hop = content.spec_out.hop
-        # Its residual is of no use to a converter with other weights, such as an adapted one.
-        self._residual = f"residual-{fingerprint(converter.state_dict())}"
+        # Its residual is of no use to a converter with other weights, such as an adapted one. Crowds have no
+        # part in it.
+        weights = {name: one for name, one in converter.state_dict().items() if not name.startswith("crowd.")}
+        self._residual = f"residual-{fingerprint(weights)}"
         # One frame more for the level's gain, which runs straight from one frame to the next.
         self.context = content.context + converter.context + REACH + 1
 
