@@ -162,7 +162,7 @@ def test_the_crowd_is_that_of_the_voices_pitch_or_else_of_the_sources(
 ) -> None:
     asked = []
     at = Crowd.at
-    monkeypatch.setattr(Crowd, "at", lambda crowd, log_f0: asked.append(log_f0) or at(crowd, log_f0))
+    monkeypatch.setattr(Crowd, "at", lambda crowd, log_f0: asked.append(float(log_f0)) or at(crowd, log_f0))
     converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny", guidance=0.5))
     high, low = (Waveform(torch.from_numpy(speechlike(3.0, pitch=f0)), 16000) for f0 in (220, 110))
     voice = converter.enrol(high)

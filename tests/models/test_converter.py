@@ -113,21 +113,21 @@ def test_guidance_without_a_crowd_is_refused() -> None:
 
 def test_what_a_crowd_has_in_common_is_of_those_who_speak_about_so_high() -> None:
     crowd = Crowd(people=3, each=2, width=4)
-    assert crowd.at(5.0) is None
+    assert crowd.at(torch.tensor([5.0])) is None
     generator = torch.Generator().manual_seed(0)
     low, high = (torch.randn(3, 4, generator=generator) for _ in range(2))  # two tokens and a summary
     crowd.admit(0, low[:2], low[2], math.log(110))
     crowd.admit(2, high[:2], high[2], math.log(220))
     for log_f0, near in ((math.log(110), low), (math.log(220), high)):
-        common = crowd.at(log_f0)
+        common = crowd.at(torch.tensor([log_f0]))
         assert common is not None
         assert common.tokens.shape == (1, 4, 4)
         torch.testing.assert_close(common.summary[0], near[2], atol=1e-3, rtol=0)
-    between = crowd.at(math.log(110 * 2**0.5))
+    between = crowd.at(torch.tensor([math.log(110 * 2**0.5)]))
     assert between is not None
     torch.testing.assert_close(between.summary[0], (low[2] + high[2]) / 2)
     # An octave lies at 0.69, nearly five of its widths: e^-12 of the attention.
-    lower = crowd.at(math.log(110))
+    lower = crowd.at(torch.tensor([math.log(110)]))
     assert lower is not None
     apart = float(lower.mask[0, 2] - lower.mask[0, 0])
     assert apart == pytest.approx(-0.5 * (math.log(2) / 0.14) ** 2)
@@ -137,7 +137,7 @@ def test_far_from_everybody_the_nearest_are_the_crowd() -> None:
     crowd = Crowd(people=2, each=1, width=3)
     crowd.admit(0, torch.zeros(1, 3), torch.zeros(3), math.log(100))
     crowd.admit(1, torch.ones(1, 3), torch.ones(3), math.log(300))
-    common = crowd.at(math.log(5000))
+    common = crowd.at(torch.tensor([math.log(5000)]))
     assert common is not None and bool(common.mask.isfinite().all())
     torch.testing.assert_close(common.summary, torch.ones(1, 3))
 

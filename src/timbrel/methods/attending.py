@@ -242,7 +242,9 @@ class _Narration:
     def _in_common(self, log_f0: float) -> VoiceTokens | None:
         """What the converter is to keep away from at a mean ln F0; nothing where there is no pitch."""
         crowd, guidance = self._networks.converter.crowd, self._networks.converter.config.guidance
-        return crowd.at(log_f0) if crowd is not None and guidance > 0 and log_f0 > 0 else None
+        if crowd is None or guidance <= 0 or log_f0 <= 0:
+            return None
+        return crowd.at(torch.tensor([log_f0], device=self._networks.device))
 
     def _correct(self, voice: Voice, source_mean: Tensor, residual: str) -> list[tuple[Correction, float]]:
         """Of each voice in a blend, with its weight; none where the voice has no residual."""

@@ -175,7 +175,7 @@ class Converter(nn.Module):
         """
         filters = self.filters(content, prosody, voice).float()
         if common is not None and self.config.guidance > 0:
-            filters = self._guided(filters, self.filters(content, prosody, common).float())
+            filters = self.guided(filters, content, prosody, common)
         return self.render(filters, pulses, noise, correction)
 
     def render(
@@ -187,9 +187,10 @@ class Converter(nn.Module):
             harmonic, breath = harmonic + correction, breath + correction
         return torch.as_tensor(self.synthesis(pulses, noise, harmonic, phase, breath))
 
-    def _guided(self, wanted: Tensor, common: Tensor) -> Tensor:
-        """Filters (B, 2 T, 3, F) farther from `common` than `wanted` is; the phase stays."""
-        apart = wanted - common
+    def guided(self, wanted: Tensor, content: Tensor, prosody: Prosody, common: VoiceTokens) -> Tensor:
+        """Filters (B, 2 T, 3, F) farther than `wanted` from those for what voices have in common; the phase
+        stays."""
+        apart = wanted - self.filters(content, prosody, common).float()
         apart[:, :, 1] = 0.0
         return wanted + self.config.guidance * apart
 

@@ -44,15 +44,15 @@ class Crowd(nn.Module):
         """A person with tokens (each, W), a summary (W,) and a mean ln F0 above 0 takes a place."""
         self.tokens[place], self.summaries[place], self.log_f0[place] = tokens, summary, log_f0
 
-    def at(self, log_f0: float) -> VoiceTokens | None:
-        """The voice, as a batch of one, of those who speak about so high; None if nobody is there."""
+    def at(self, log_f0: Tensor) -> VoiceTokens | None:
+        """The voices of those who speak about so high as each mean ln F0 (B,); None if nobody is there."""
         there = self.log_f0 > 0
         if not bool(there.any()):
             return None
-        distance = (self.log_f0[there] - log_f0) / _WIDTH
-        shares = torch.log_softmax(-0.5 * distance.square(), dim=0)
+        distance = (self.log_f0[there] - log_f0[:, None]) / _WIDTH
+        shares = torch.log_softmax(-0.5 * distance.square(), dim=1)
         return VoiceTokens(
-            tokens=self.tokens[there].flatten(0, 1)[None],
-            mask=shares.repeat_interleave(self.tokens.shape[1])[None],
-            summary=(shares.exp()[:, None] * self.summaries[there]).sum(dim=0, keepdim=True),
+            tokens=self.tokens[there].flatten(0, 1)[None].expand(len(log_f0), -1, -1),
+            mask=shares.repeat_interleave(self.tokens.shape[1], dim=1),
+            summary=shares.exp() @ self.summaries[there],
         )

@@ -14,8 +14,8 @@ import torch
 from safetensors.numpy import load_file
 
 from timbrel import checkpoint, registry
-from timbrel.errors import ConfigError
-from timbrel.models.converter import Converter, mel_pairs
+from timbrel.errors import ConfigError, ContractError
+from timbrel.models.converter import Converter, Prosody, mel_pairs
 from timbrel.models.phonetic import PhoneticConfig, PhoneticEncoder
 from timbrel.models.speaker import ConvSpeakerEncoder, SpeakerConfig
 from timbrel.models.voice_tokens import VoiceTokens
@@ -207,7 +207,7 @@ def test_conversion_takes_the_next_ones_voice_and_pitch(
     monkeypatch.setattr(
         trainer, "_say", lambda model, pieces, tokens, generator: said.append((pieces, tokens))
     )
-    trainer._convert(trainer.model, scene, voice, 4, torch.Generator())
+    trainer._convert(trainer.model, scene, voice, torch.Generator())
     pieces, tokens = said[0]
     before, after = scene.prosody.f0.log(), pieces.prosody.f0.log()
     # Half as lively again, as lively, and not nine times but twice; the last has no pitch to move from.
@@ -253,17 +253,23 @@ def test_what_was_converted_is_said_again_in_its_own_voice(
 ) -> None:
     quiet = Disturbance(content_noise=0.0, energy_noise=0.0)
     trainer = task(taught, student, retell=True, disturbance=quiet, weights=Weights(words=1.0))
-    say, calls = trainer._say, []
+    filters, sound = trainer.model.filters, trainer._sound
+    voices: list[VoiceTokens] = []
+    calls: list[tuple[Scene, torch.Tensor]] = []
 
-    def listening(
-        model: Converter, pieces: Scene, voice: VoiceTokens, generator: torch.Generator
-    ) -> torch.Tensor:
-        calls.append((pieces, voice, say(model, pieces, voice, generator)))
+    def looking(content: torch.Tensor, prosody: Prosody, voice: VoiceTokens) -> torch.Tensor:
+        voices.append(voice)
+        return filters(content, prosody, voice)
+
+    def listening(found: torch.Tensor, pieces: Scene, generator: torch.Generator) -> torch.Tensor:
+        calls.append((pieces, sound(found, pieces, generator)))
         return calls[-1][-1]
 
-    monkeypatch.setattr(trainer, "_say", listening)
+    monkeypatch.setattr(trainer.model, "filters", looking)
+    monkeypatch.setattr(trainer, "_sound", listening)
     update = next(trainer.updates(batch(taught), 0, torch.Generator().manual_seed(0)))
-    (first, own, rebuilt), (_, other, converted), (second, again, retold) = calls
+    (first, rebuilt), (_, converted), (second, retold) = calls
+    own, other, again = voices
     frames = first.content.shape[1]
     assert len(rebuilt) == len(converted) == len(retold) == 4
     assert torch.equal(own.summary, again.summary)
@@ -439,6 +445,9 @@ def test_runs_of_both_kinds_one_after_the_other(
         ({"weights": Weights(likeness=1.0)}, "settings.speaker, a checkpoint"),
         ({"weights": Weights(voice=1.0)}, "settings.speaker, a checkpoint"),
         ({"speaker": "runs/timbrel-speaker/final"}, "settings.speaker, a checkpoint"),
+        ({"weights": Weights(guided=1.0)}, "settings.guide, a checkpoint"),
+        ({"guide": "runs/timbrel-converter/final"}, "settings.guide, a checkpoint"),
+        ({"beyond": 0.0}, r"settings\.beyond must be above 0"),
     ],
 )
 def test_settings_that_lack_a_part_are_refused(settings: dict[str, Any], message: str) -> None:
@@ -487,4 +496,114 @@ def test_other_people_do_not_join_the_crowd(taught: Path, student: str) -> None:
     for step in range(2):
         list(made.updates(batch(taught, step), step, torch.Generator().manual_seed(step)))
     assert made.averaged.crowd is not None
-    assert made.averaged.crowd.at(5.0) is None
+    assert made.averaged.crowd.at(torch.tensor([5.0])) is None
+
+
+@pytest.fixture
+def guide(taught: Path, student: str, tmp_path: Path) -> str:
+    """A converter with a crowd of two, as a checkpoint."""
+    return _guide(tmp_path / "guide", taught, student, people=2)
+
+
+def _guide(path: Path, taught: Path, student: str, people: int) -> str:
+    made = task(taught, student, model={**SIZES, "crowd": 2, "crowd_tokens": 3}).averaged
+    generator = torch.Generator().manual_seed(4)
+    assert made.crowd is not None
+    for place, f0 in enumerate((110.0, 220.0)[:people]):
+        tokens, summary = torch.randn(3, 16, generator=generator), torch.randn(16, generator=generator)
+        made.crowd.admit(place, tokens, summary, math.log(f0))
+    made.head.weight.data.mul_(10.0)  # so that voices differ by more than a rounding
+    tensors = made.state_dict()
+    checkpoint.write(
+        path, family="converter", name="g", config=made.config, tensors=tensors, provenance={}, card=""
+    )
+    return str(path)
+
+
+def test_the_guide_is_as_far_as_it_goes_beyond_its_own_voice(taught: Path, student: str, guide: str) -> None:
+    """What it says itself, without guidance, is that share of the way from the crowd's away."""
+    weights = Weights(guided=1.0)
+    made = {
+        share: task(taught, student, guide=guide, beyond=share, weights=weights) for share in (0.25, 0.5, 1.0)
+    }
+    scene = made[0.5].stage.clean(batch(taught))
+    there = torch.tensor([1, 2, 3, 0])
+    own = registry.build(checkpoint.read(guide))
+    assert isinstance(own, Converter)
+    with torch.no_grad():
+        voice = own.reference(scene.reference_content, scene.reference_mel, scene.mask).select(there)
+        filters = own.filters(scene.content, scene.prosody, voice).float()
+    far = {}
+    for share, trainer in made.items():
+        assert trainer.guide is not None
+        far[share] = float(trainer.guide.distance(filters, scene, there))
+    assert far[0.5] > 1e-4
+    assert far[0.25] == pytest.approx(0.5 * far[0.5], rel=1e-3)
+    assert far[1.0] == pytest.approx(2.0 * far[0.5], rel=1e-3)
+
+
+def test_the_guide_is_compared_where_there_is_speech_and_not_in_phase(
+    taught: Path, student: str, guide: str
+) -> None:
+    trainer = task(taught, student, guide=guide, weights=Weights(guided=1.0))
+    assert trainer.guide is not None
+    scene = trainer.stage.clean(batch(taught))
+    there = torch.tensor([1, 2, 3, 0])
+    frames = 2 * scene.content.shape[1]
+    energy = torch.zeros(4, frames // 2, 2)
+    energy[:, : frames // 4] = -20.0  # the first half is silent
+    scene = replace(scene, prosody=replace(scene.prosody, energy=energy))
+    wanted = trainer.guide._wanted(scene, there)
+
+    def distance(change: torch.Tensor) -> float:
+        assert trainer.guide is not None
+        return float(trainer.guide.distance(wanted + change, scene, there))
+
+    silent, spoken, phase = (torch.zeros_like(wanted) for _ in range(3))
+    silent[:, : frames // 2] = 3.0
+    spoken[:, frames // 2 :, (0, 2)] = 3.0
+    phase[:, :, 1] = 3.0
+    assert distance(silent) == pytest.approx(0.0, abs=1e-4)
+    assert distance(phase) == 0.0
+    assert distance(spoken) == pytest.approx(3.0, rel=1e-3)
+
+
+def test_only_the_student_learns_from_the_guide(taught: Path, student: str, guide: str) -> None:
+    trainer = task(
+        taught, student, guide=guide, weights=Weights(mel=0.0, spectra=0.0, timbre=0.0, guided=1.0)
+    )
+    update = next(trainer.updates(batch(taught), 0, torch.Generator().manual_seed(0)))
+    update.loss.backward()
+    assert "guided" in update.logs
+    assert trainer.guide is not None
+    assert not any(parameter.requires_grad for parameter in trainer.guide.parameters())
+    head = trainer.model.head.weight.grad
+    assert head is not None and bool(head.abs().sum() > 0)
+    optimizer = torch.optim.Adam(trainer.model.parameters(), 3e-3)
+    losses = []
+    for _ in range(30):
+        update = next(trainer.updates(batch(taught), 0, torch.Generator().manual_seed(0)))
+        optimizer.zero_grad()
+        update.loss.backward()
+        optimizer.step()
+        losses.append(float(update.loss.detach()))
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_a_guide_with_nobody_in_its_crowd_or_of_other_content_is_refused(
+    taught: Path, student: str, tmp_path: Path
+) -> None:
+    weights = Weights(guided=1.0)
+    with pytest.raises(ConfigError, match=r"settings\.guide: .*: there is nobody in its crowd"):
+        task(taught, student, guide=_guide(tmp_path / "empty", taught, student, people=0), weights=weights)
+    with pytest.raises(ConfigError, match=r"settings\.guide: .* holds a phonetic, not a Converter"):
+        task(taught, student, guide=student, weights=weights)
+    torch.manual_seed(5)
+    config = PhoneticConfig(width=16, layers=1, heads=2, rotary=4, reach=3, detail=5, detail_after=1)
+    checkpoint.write(
+        tmp_path / "content", family="phonetic", name="o", config=config,
+        tensors=PhoneticEncoder(config).state_dict(), provenance={}, card="",
+    )  # fmt: skip
+    other = _guide(tmp_path / "other", taught, str(tmp_path / "content"), people=2)
+    with pytest.raises(ContractError, match="encoder"):
+        task(taught, student, guide=other, weights=weights)

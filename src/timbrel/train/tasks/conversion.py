@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from timbrel.audio.io import Waveform
 from timbrel.methods.melody import MOST_RANGE
-from timbrel.models.converter import Converter
+from timbrel.models.converter import Converter, Prosody
 from timbrel.models.source_filter import pulse_train
 from timbrel.models.speaker import ConvSpeakerEncoder
 from timbrel.models.voice_tokens import VoiceTokens
@@ -32,6 +32,7 @@ from timbrel.train.data import Batch
 from timbrel.train.spectral import SpectralDistance
 from timbrel.train.tasks import Export, Preview, Task, Update, mean_figures
 from timbrel.train.tasks.ears import Ears
+from timbrel.train.tasks.guide import Guide
 from timbrel.train.tasks.scenes import Scene, Stage
 from timbrel.train.taught import speaker_vectors
 from timbrel.train.teachers import Resemblyzer
@@ -68,6 +69,7 @@ class Weights:
         apart: of how much nearer to its source's voice than strangers are, by our speaker encoder, what was
             converted still is.
         words: from what the student hears in what was converted to what it hears in the recording.
+        guided: from the filters of what was converted to those that a converter with guidance has for it.
     """
 
     mel: float = 3.75
@@ -81,11 +83,12 @@ class Weights:
     speaker: float = 0.0
     apart: float = 0.0
     words: float = 0.0
+    guided: float = 0.0
 
     @property
     def converts(self) -> bool:
         """Whether anything is said in another voice."""
-        return max(self.similarity, self.speaker, self.apart, self.words, self.voice) > 0
+        return max(self.similarity, self.speaker, self.apart, self.words, self.voice, self.guided) > 0
 
     @property
     def hears(self) -> bool:
@@ -95,15 +98,17 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Judges:
-    """Frozen speaker encoders.
+    """Frozen networks.
 
     Fields:
         teacher: needed if `Weights.similarity` is above 0.
         own: ours, needed if `Weights.hears`.
+        guide: a converter, needed if `Weights.guided` is above 0.
     """
 
     teacher: Resemblyzer | None = None
     own: ConvSpeakerEncoder | None = None
+    guide: Guide | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +174,7 @@ class ConverterTask(Task):
         self.averaged = copy.deepcopy(model).requires_grad_(False)
         self.adversary, self.voices = adversaries.sound, adversaries.voice
         self.voice_after, self.average, self.retell = adversaries.voice_after, average, retell
-        self.teacher, self.own = judges.teacher, judges.own
+        self.teacher, self.own, self.guide = judges.teacher, judges.own, judges.guide
         self.distance = SpectralDistance(model.config.mel.sample_rate)
 
     @property
@@ -189,8 +194,12 @@ class ConverterTask(Task):
         converted = rebuilt[:0]
         if self.weights.converts:
             count = len(rebuilt) if self.retell else len(rebuilt) // 2
-            converted = self._convert(self.model, said, voice, count, generator)
+            pieces, others = _to_others(said, count), voice.select(_next(count))
+            filters = self.model.filters(pieces.content, pieces.prosody, others).float()
+            converted = self._sound(filters, pieces, generator)
             figures |= self._conversion(converted, scene, known)
+            if self.guide is not None:
+                figures["guided"] = self.guide.distance(filters, pieces, _next(count))
         if self.retell:
             retold = self.stage.retold(scene, converted.detach())
             again = self._say(self.model, self.stage.with_noise(retold, generator), voice, generator)
@@ -235,7 +244,7 @@ class ConverterTask(Task):
         audio = {
             "recorded": scene.target,
             "rebuilt": self._say(self.averaged, scene, voice, generator),
-            "converted": self._convert(self.averaged, scene, voice, len(scene.target), generator),
+            "converted": self._convert(self.averaged, scene, voice, generator),
         }
         rate = self.model.config.mel.sample_rate
         return Preview(
@@ -272,23 +281,20 @@ class ConverterTask(Task):
 
     def _say(self, model: Converter, scene: Scene, voice: VoiceTokens, generator: torch.Generator) -> Tensor:
         """The scene's pieces in the voices given, (B, L)."""
-        length, rate = scene.target.shape[1], model.config.mel.sample_rate
+        return self._sound(model.filters(scene.content, scene.prosody, voice).float(), scene, generator)
+
+    def _sound(self, filters: Tensor, scene: Scene, generator: torch.Generator) -> Tensor:
+        """The scene's pieces through filters (B, 2 K, 3, F), (B, L)."""
+        length, rate = scene.target.shape[1], self.model.config.mel.sample_rate
         sources = excitation(scene.prosody.f0, self.stage.hop, length, rate, generator)
-        audio: Tensor = model(scene.content, scene.prosody, voice, *sources)
-        return audio.float()
+        return self.model.render(filters, *sources).float()
 
     def _convert(
-        self, model: Converter, scene: Scene, voice: VoiceTokens, count: int, generator: torch.Generator
+        self, model: Converter, scene: Scene, voice: VoiceTokens, generator: torch.Generator
     ) -> Tensor:
-        """The first `count` pieces, each in the voice and at the pitch of the next one's reference."""
-        here = slice(0, count)
-        there = _next(count)
-        f0 = _in_pitch(scene, count)
-        prosody = replace(
-            scene.prosody, f0=f0, voicing=scene.prosody.voicing[here], energy=scene.prosody.energy[here]
-        )
-        pieces = replace(scene, target=scene.target[here], content=scene.content[here], prosody=prosody)
-        return self._say(model, pieces, voice.select(there), generator)
+        """The pieces, each in the voice and at the pitch of the next one's reference."""
+        count = len(scene.target)
+        return self._say(model, _to_others(scene, count), voice.select(_next(count)), generator)
 
     def _rebuilding(self, rebuilt: Tensor, scene: Scene) -> dict[str, Tensor]:
         mel, spectra = self.distance(rebuilt, scene.target)
@@ -383,6 +389,13 @@ def _contest(real: Tensor, rebuilt: Tensor, converted: Tensor) -> tuple[Tensor, 
     converted = converted[: len(real) // 2]
     sample = torch.cat([rebuilt[: len(real) - len(converted)], converted])
     return real, torch.cat([rebuilt, converted]), sample
+
+
+def _to_others(scene: Scene, count: int) -> Scene:
+    """The first pieces at the pitch of the next ones' references; these are still those of the scene."""
+    here, prosody = slice(0, count), scene.prosody
+    moved = Prosody(_in_pitch(scene, count), prosody.voicing[here], prosody.energy[here])
+    return replace(scene, target=scene.target[here], content=scene.content[here], prosody=moved)
 
 
 def _in_pitch(scene: Scene, count: int) -> Tensor:

@@ -19,6 +19,7 @@ from timbrel.train.adversary import Adversary
 from timbrel.train.data import Data, check_sample_rate
 from timbrel.train.start import start_from
 from timbrel.train.tasks.conversion import Adversaries, ConverterTask, Judges, Weights
+from timbrel.train.tasks.guide import Guide
 from timbrel.train.tasks.scenes import Disturbance, Stage
 from timbrel.train.teachers import SAMPLE_RATE, Resemblyzer
 from timbrel.train.voice_adversary import VoiceAdversary
@@ -35,6 +36,8 @@ class Settings:
     resemblyzer: file of its weights, needed where `weights.similarity` is above 0.
     speaker: checkpoint of our speaker encoder, needed where `weights.likeness`, `weights.speaker`,
         `weights.apart` or `weights.voice` is.
+    guide: checkpoint of a converter with people in its crowd, needed where `weights.guided` is.
+    beyond: the guidance with which it is heard.
     model: sizes of the network, see `ConverterConfig`.
     disturbance: what training does to a scene.
     discriminator_width: channels of the discriminators' first layers.
@@ -48,6 +51,8 @@ class Settings:
     start: str = ""
     resemblyzer: str = ""
     speaker: str = ""
+    guide: str = ""
+    beyond: float = 0.5
     model: dict[str, Any] = field(default_factory=dict)
     disturbance: Disturbance = field(default_factory=Disturbance)
     weights: Weights = field(default_factory=Weights)
@@ -65,6 +70,10 @@ class Settings:
                 "settings.speaker, a checkpoint, belongs to weights.likeness, weights.speaker, "
                 "weights.apart and weights.voice, which need it."
             )
+        if (self.weights.guided > 0) != bool(self.guide):
+            raise ConfigError("settings.guide, a checkpoint, belongs to weights.guided, which needs it.")
+        if self.beyond <= 0:
+            raise ConfigError("settings.beyond must be above 0: otherwise there is nothing to learn.")
         if self.retell and not self.weights.converts:
             raise ConfigError(
                 "settings.retell needs conversions, which no weight in settings.weights asks for."
@@ -106,7 +115,17 @@ def _judges(settings: Settings, model: Converter) -> Judges:
     own = _frozen(ConvSpeakerEncoder, "speaker", settings.speaker) if settings.speaker else None
     if own is not None:
         require_exact(model.config.mel, own.spec_in)
-    return Judges(teacher, own)
+    return Judges(teacher, own, _guide(settings, model) if settings.guide else None)
+
+
+def _guide(settings: Settings, model: Converter) -> Guide:
+    converter = _frozen(Converter, "guide", settings.guide)
+    require_exact(model.config.content, converter.config.content)
+    require_exact(model.config.mel, converter.config.mel)
+    try:
+        return Guide(converter, settings.beyond)
+    except ConfigError as error:
+        raise ConfigError(f"settings.guide: {settings.guide}: {error}") from error
 
 
 def _frozen(kind: type[N], setting: str, path: str) -> N:

@@ -1,0 +1,61 @@
+"""A converter with guidance, from which another learns to say in one pass what takes that one two.
+
+Distillation of guided models as in Meng et al. 2023: the student is given what the guide would have made.
+Here it is compared as filters, of which the sound is a function, where there is speech.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from timbrel.errors import ConfigError
+from timbrel.models.converter import Converter
+from timbrel.train.tasks.scenes import Scene
+
+#: Nats below the loudest frame at which a frame counts half, and how fast that falls, per nat.
+_HALF, _SLOPE = 4.5, 2.0
+
+
+class Guide(nn.Module):
+    """A frozen converter, heard with a guidance of `beyond`.
+
+    Raises:
+        ConfigError: there is nobody in its crowd.
+    """
+
+    def __init__(self, converter: Converter, beyond: float) -> None:
+        super().__init__()
+        self.converter = copy.deepcopy(converter).requires_grad_(False).eval()
+        if self.converter.crowd is None or not bool((self.converter.crowd.log_f0 > 0).any()):
+            raise ConfigError("there is nobody in its crowd to keep away from.")
+        self.converter.config = replace(converter.config, guidance=beyond)
+
+    def distance(self, filters: Tensor, pieces: Scene, voices: Tensor) -> Tensor:
+        """From log-amplitudes made to those of the guide, mean of absolute differences in nats, ().
+
+        Args:
+            filters: made, (N, 2 K, 3, F).
+            pieces: what is said and how, N of them, beside references of more.
+            voices: the row (N,) of the reference in whose voice each is said.
+        """
+        wanted = self._wanted(pieces, voices)
+        loudness = pieces.prosody.energy.flatten(1)
+        counts = torch.sigmoid(_SLOPE * (loudness - loudness.amax(dim=1, keepdim=True) + _HALF))
+        difference = (filters - wanted).abs()[:, :, (0, 2)].mean(dim=(2, 3))
+        return (difference * counts).sum() / counts.sum()
+
+    @torch.no_grad()
+    def _wanted(self, pieces: Scene, voices: Tensor) -> Tensor:
+        """Its filters, (N, 2 K, 3, F), of those pieces in those voices."""
+        converter, said = self.converter, (pieces.content, pieces.prosody)
+        heard = (pieces.reference_content[voices], pieces.reference_mel[voices], pieces.mask[voices])
+        filters = converter.filters(*said, converter.reference(*heard)).float()
+        known, as_said = pieces.reference_log_f0_mean[voices], pieces.prosody.f0.log().mean(dim=1)
+        assert converter.crowd is not None
+        common = converter.crowd.at(torch.where(known > 0, known, as_said))
+        assert common is not None
+        return converter.guided(filters, *said, common)
