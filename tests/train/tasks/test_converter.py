@@ -395,7 +395,7 @@ def test_what_still_sounds_like_its_source_costs_what_is_more_than_strangers_sha
     assert cost(torch.zeros(4)) == pytest.approx((0.6 + 0.0) / 2)
 
 
-def test_runs_of_both_kinds_one_after_the_other(
+def test_runs_of_all_kinds_one_after_the_other(
     train: Callable[..., Path], student: str, resemblyzer: str, speaker: str
 ) -> None:
     tables: dict[str, Any] = {
@@ -403,15 +403,16 @@ def test_runs_of_both_kinds_one_after_the_other(
         "data": {**CUT, "same_clip": 0.3, "balance": "seconds", "evenness": 0.5},
         "optimizer": {"converter": {"learning_rate": 1e-3, "clip": 5.0}},
     }
-    first = train("first", **tables, settings={"student": student, "model": SIZES})
+    model = {**SIZES, "crowd": 2, "crowd_tokens": 3}
+    first = train("first", **tables, settings={"student": student, "model": model})
 
     tables["optimizer"] |= {name: {"learning_rate": 1e-3} for name in ("discriminator", "voices")}
-    settings = {
+    settings: dict[str, Any] = {
         "student": student,
         "start": str(first),
         "resemblyzer": resemblyzer,
         "speaker": speaker,
-        "model": SIZES,
+        "model": model,
         "discriminator_width": 2,
         "voice_width": 8,
         "voice_after": 1,
@@ -427,13 +428,19 @@ def test_runs_of_both_kinds_one_after_the_other(
         },
     }
     second = train("second", **tables, settings=settings)
-    model = registry.build(checkpoint.read(second))
-    assert isinstance(model, Converter)
-    encoder = registry.build(checkpoint.read(student))
-    assert isinstance(encoder, PhoneticEncoder)
-    assert model.spec_in == encoder.spec_out
-    figures = [row for row in log.read(second.parent) if row["kind"] == "validation"]
-    assert {"loss", "mel", "spectra"} <= figures[-1].keys()
+    settings |= {"start": str(second), "guide": str(second), "beyond": 0.5}
+    settings["weights"] = {**settings["weights"], "guided": 8.0}
+    third = train("third", **tables, settings=settings)
+    for made in (second, third):
+        converter = registry.build(checkpoint.read(made))
+        assert isinstance(converter, Converter)
+        encoder = registry.build(checkpoint.read(student))
+        assert isinstance(encoder, PhoneticEncoder)
+        assert converter.spec_in == encoder.spec_out
+        figures = [row for row in log.read(made.parent) if row["kind"] == "validation"]
+        assert {"loss", "mel", "spectra"} <= figures[-1].keys()
+    steps = [row for row in log.read(third.parent) if row["kind"] != "validation"]
+    assert any("guided" in row for row in steps)
 
 
 @pytest.mark.parametrize(
