@@ -4,9 +4,9 @@ A converter that is unsure of a new voice says something between it and all voic
 would say in the voice of all shows the direction in which to go on (`Converter`, `guidance`), as the output
 without a condition does in classifier-free guidance (Ho and Salimans 2022). All of them must speak about as
 high as the voice: next to men and women alike a man's voice differs most by being a man's, and there is
-nothing to add to that. On the first 48 development pairs, where a step away from the source's own voice
-gave a cosine of 0.665 to the wanted speaker, a guidance of 0.4 from 80 people weighted by their pitch gave
-0.684, and from them unweighted, beside that step, 0.662.
+nothing to add to that. On the first 48 development pairs, by weights that had not yet learned from a guide,
+where a step away from the source's own voice gave a cosine of 0.665 to the wanted speaker, a guidance of 0.4
+from 80 people weighted by their pitch gave 0.684, and from them unweighted, beside that step, 0.662.
 """
 
 from __future__ import annotations
