@@ -61,13 +61,13 @@ def test_a_steering_of_no_pitch(f0: Any) -> None:
         Steering(f0)
 
 
-@pytest.mark.parametrize("text", ["", "half", "1.5", "-0", "-0.1", "nan", "inf", "1,0"])
+@pytest.mark.parametrize("text", ["", "half", "1.51", "-0", "-0.1", "nan", "inf", "1,0"])
 def test_what_is_no_strength(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"^strength is .*: give a number from 0 to 1\.$"):
+    with pytest.raises(ConfigError, match=r"^strength is .*: give a number from 0 to 1\.5\.$"):
         parse_strength(text)
 
 
-@pytest.mark.parametrize("strength", [1.5, -0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("strength", [1.6, -0.0, -1.0, float("nan"), float("inf")])
 def test_a_steering_of_no_strength(strength: float) -> None:
     with pytest.raises(ConfigError, match=r"^strength is "):
         Steering(strength=strength)
@@ -83,3 +83,9 @@ def test_what_is_said_of_a_steering() -> None:
     assert Steering(-3.0, 0.25).describe() == "f0 -3 semitones, strength 0.25"
     assert Steering("keep").describe() == "f0 keep"
     assert Steering(strength=0.0).describe() == "strength 0"
+    assert Steering(strength=1.2).describe() == "strength 1.2"
+
+
+@pytest.mark.parametrize(("strength", "beyond"), [(0.0, 0.0), (0.7, 0.0), (1.0, 0.0), (1.25, 0.25)])
+def test_how_far_a_steering_goes_beyond_the_voice(strength: float, beyond: float) -> None:
+    assert Steering(strength=strength).beyond == beyond

@@ -209,6 +209,11 @@ class VoiceConverter:
                 f'f0 is "{steering.f0}", but "{self.name}" finds the pitch itself: '
                 "leave f0 at target, or choose another model."
             )
+        if steering.beyond > 0 and not self._method.goes_beyond:
+            raise ConfigError(
+                f'strength is {steering.strength:g}, but "{self.name}" goes no farther than the voice: '
+                "give at most 1, or choose another model."
+            )
         return _Job(self._method, source, voice, steering, seed)
 
     def _require_own(self, voice: Voice) -> None:
@@ -281,7 +286,8 @@ class _Job:
         method = self._method
         with torch.inference_mode():
             voice = self._steered(analysis)
-            speak = method.prepare(analysis, voice, self._seed, self._blocks(method.input_rate))
+            source = self._blocks(method.input_rate)
+            speak = method.prepare(analysis, voice, self._seed, source, self._steering.beyond)
         size = round(WINDOW_SECONDS * method.input_rate / method.hop) * method.hop
         context = method.context * method.hop
         for window, samples in overlapping(self._blocks(method.input_rate), size, context):

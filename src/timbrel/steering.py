@@ -1,6 +1,7 @@
-"""How far a conversion goes: at which pitch, and how much of the source's own voice stays.
+"""How far a conversion goes: at which pitch, how much of the source's own voice stays, and beyond.
 
-Both are said to a method through the voice that it is given, so a method needs to know of neither.
+Pitch and what stays are said to a method through the voice that it is given, so a method needs to know of
+neither; how far it is to go beyond that voice is all that it is told.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ Pitch = Literal["target", "keep"] | float
 
 #: Two octaves: farther from its own pitch no speaker is understood.
 MOST_SEMITONES = 24.0
+#: Beyond, likeness grows no more and speech falls apart.
+MOST_STRENGTH = 1.5
 #: Of a voice in a blend, before weights are scaled to a sum of 1.
 MOST_WEIGHT = 1000.0
 
@@ -33,7 +36,8 @@ class Steering:
             number shifts the pitch by so many semitones. The melody is the source's in each case, in
             semitones with the last two, and as much wider or narrower as the voice is with the first.
         strength: 0 is the source's own voice said by the model, 1 the voice that was given. With it
-            goes the pitch of "target", on the logarithmic scale.
+            goes the pitch of "target", on the logarithmic scale. Above 1 it goes on, away from what voices
+            have in common: more like the person and less natural, at the pitch of 1.
 
     Raises:
         ConfigError: a value is none of these.
@@ -45,6 +49,11 @@ class Steering:
     def __post_init__(self) -> None:
         check_pitch(self.f0)
         check_strength(self.strength)
+
+    @property
+    def beyond(self) -> float:
+        """How far beyond the voice it goes, 0 to 0.5."""
+        return max(0.0, self.strength - 1.0)
 
     def at_pitch(self, voice: Voice, analysis: Analysis) -> Voice:
         """The voice with the mean and deviation of ln F0 that the analysed source is to have."""
@@ -87,7 +96,7 @@ def parse_strength(text: str) -> float:
     """`Steering.strength` from what someone wrote.
 
     Raises:
-        ConfigError: it is no number from 0 to 1.
+        ConfigError: it is no number from 0 to `MOST_STRENGTH`.
     """
     try:
         strength = float(text)
@@ -98,9 +107,9 @@ def parse_strength(text: str) -> float:
 
 
 def check_strength(strength: float) -> None:
-    """Raises ConfigError unless it is a number from 0 to 1."""
+    """Raises ConfigError unless it is a number from 0 to `MOST_STRENGTH`."""
     # The sign of a minus zero is a slip of the hand as well.
-    if not 0.0 <= strength <= 1.0 or math.copysign(1.0, strength) < 0:
+    if not 0.0 <= strength <= MOST_STRENGTH or math.copysign(1.0, strength) < 0:
         raise ConfigError(_no_strength(f"{strength:g}"))
 
 
@@ -122,7 +131,7 @@ def check_weight(weight: float) -> None:
 
 
 def _no_strength(value: str) -> str:
-    return f"strength is {value}: give a number from 0 to 1."
+    return f"strength is {value}: give a number from 0 to {MOST_STRENGTH:g}."
 
 
 def _no_pitch(value: str | float) -> str:

@@ -276,7 +276,7 @@ def test_a_steered_blend_says_what_it_is(timbrel: Command, demo_pair: Pair) -> N
         (["--f0", "999"], 'f0 is "999"'),
         (["--f0", "up"], 'f0 is "up"'),
         (["--f0", "nan"], 'f0 is "nan"'),
-        (["--strength", "1.5"], "strength is 1.5"),
+        (["--strength", "1.6"], "strength is 1.6"),
         (["--strength", "nan"], "strength is nan"),
         (["--strength", "-0"], "strength is -0"),
         (["--target", "other.wav:0.5"], "no weight"),

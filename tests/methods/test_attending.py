@@ -13,12 +13,13 @@ from timbrel import checkpoint
 from timbrel.audio.io import Waveform
 from timbrel.audio.mel import PRESETS
 from timbrel.contract import FeatureSpec
-from timbrel.errors import CheckpointError, ContractError
+from timbrel.errors import CheckpointError, ConfigError, ContractError
 from timbrel.models.crowd import Crowd
 from timbrel.models.istft import ISTFT
 from timbrel.models.phonetic import WAVEFORM
 from timbrel.models.speaker import ConvSpeakerEncoder, SpeakerConfig
 from timbrel.pipeline import VoiceConverter
+from timbrel.steering import Steering
 
 from .making import attending, part, pipeline, speechlike, vocoder
 
@@ -155,6 +156,29 @@ def test_guidance_moves_what_is_said_and_windows_give_the_whole(
     monkeypatch.setattr("timbrel.pipeline.WINDOW_SECONDS", 0.5)
     piecewise = converter.convert(source, voice).waveform
     torch.testing.assert_close(piecewise, made[0.5], atol=1e-4, rtol=0)
+
+
+def test_a_strength_above_1_adds_to_the_guidance_that_the_converter_has(tmp_path: Path) -> None:
+    source = Waveform(torch.from_numpy(speechlike(2.0, pitch=180.0)), 16000)
+    made = {}
+    for guidance, strength in ((0.5, 1.0), (0.2, 1.3), (0.2, 1.0)):
+        torch.manual_seed(0)
+        folder = attending(tmp_path / f"{guidance}-{strength}", guidance=guidance)
+        converter = VoiceConverter.from_pretrained(folder)
+        voice = converter.enrol(Waveform(torch.from_numpy(speechlike(2.0)), 16000))
+        steering = Steering(strength=strength)
+        made[strength, guidance] = converter.convert(source, voice, steering=steering).waveform
+    torch.testing.assert_close(made[1.3, 0.2], made[1.0, 0.5], atol=1e-6, rtol=0)
+    assert (made[1.3, 0.2] - made[1.0, 0.2]).abs().max() > 1e-4
+
+
+def test_without_a_crowd_there_is_nothing_beyond_a_voice(tmp_path: Path) -> None:
+    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny"))
+    source = Waveform(torch.from_numpy(speechlike(2.0)), 16000)
+    voice = converter.enrol(source)
+    with pytest.raises(ConfigError, match=r'^strength is 1\.2, but "tiny" goes no farther than the voice: '):
+        converter.convert_file(source, voice, tmp_path / "a.wav", steering=Steering(strength=1.2))
+    assert not (tmp_path / "a.wav").exists()
 
 
 def test_the_crowd_is_that_of_the_voices_pitch_or_else_of_the_sources(

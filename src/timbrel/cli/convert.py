@@ -83,7 +83,10 @@ def convert(
         ),
     ] = "target",
     strength: Annotated[
-        float, typer.Option(help="How far from the source's own voice (0) to the target's (1).")
+        float,
+        typer.Option(
+            help="From the source's own voice (0) to the target's (1) and, less natural, beyond (1.5)."
+        ),
     ] = 1.0,
     denoise: DenoiseOption = False,
     seed: Annotated[int, typer.Option(help="Same input, model and seed: same samples.")] = 0,

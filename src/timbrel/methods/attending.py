@@ -69,6 +69,7 @@ class AttendingMethod:
         self._networks = networks
         self.input_rate = self.sample_rate = networks.mel.spec.sample_rate
         self.hop = content.spec_out.hop
+        self.goes_beyond = converter.crowd is not None and converter.crowd.is_peopled
         # Its residual is of no use to a converter with other weights, such as an adapted one. Crowds have no
         # part in it.
         weights = {name: one for name, one in converter.state_dict().items() if not name.startswith("crowd.")}
@@ -109,10 +110,18 @@ class AttendingMethod:
         """See `methods.Method`; the reference frames of all voices, each with its voice's weight."""
         return replace(blend_known(voices, weights), frames=pool_frames(voices, weights))
 
-    def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
-        """See `methods.Method`."""
+    def prepare(
+        self,
+        analysis: Analysis,
+        voice: Voice,
+        seed: int,
+        source: Iterable[np.ndarray],
+        beyond: float = 0.0,
+    ) -> Speak:
+        """See `methods.Method`; `beyond` adds to the guidance that the converter has of its own."""
         heard = self._heard(analysis, source)
-        return _Narration(self._networks, analysis, voice, seed, heard, self._residual)
+        guidance = self._networks.converter.config.guidance + beyond
+        return _Narration(self._networks, analysis, voice, seed, heard, self._residual, guidance)
 
     def _heard(self, analysis: Analysis, source: Iterable[np.ndarray]) -> _Source | None:
         """What is to be known of a source beforehand, if the converter goes by it and there is any voice."""
@@ -178,6 +187,7 @@ class _Narration:
         seed: int,
         source: _Source | None,
         residual: str,
+        guidance: float,
     ) -> None:
         """A correction needs `source`, and `residual`, the name of what it needs of the voice's frames."""
         self._networks, self._analysis, self._seed = networks, analysis, seed
@@ -187,6 +197,7 @@ class _Narration:
         self._log_f0 = torch.from_numpy(in_voice(analysis.log_f0_from(0, frames), analysis, voice))
         self._curve = PitchCurve.of(self._log_f0, self._rate, self._hop)
         self._tokens = self._hear(voice)
+        self._guidance = guidance
         self._common = self._in_common(voice.log_f0_mean or analysis.log_f0_mean)
         self._corrections = [] if source is None else self._correct(voice, source.mean, residual)
         whole = None if source is None else source.content
@@ -230,6 +241,7 @@ class _Narration:
             self._on_device(pulses),
             self._on_device(breath),
             common=self._common,
+            guidance=self._guidance,
             correction=torch.stack(shares).sum(dim=0) if shares else None,
         )
         return made[0].cpu()
@@ -241,8 +253,8 @@ class _Narration:
 
     def _in_common(self, log_f0: float) -> VoiceTokens | None:
         """What the converter is to keep away from at a mean ln F0; nothing where there is no pitch."""
-        crowd, guidance = self._networks.converter.crowd, self._networks.converter.config.guidance
-        if crowd is None or guidance <= 0 or log_f0 <= 0:
+        crowd = self._networks.converter.crowd
+        if crowd is None or self._guidance <= 0 or log_f0 <= 0:
             return None
         return crowd.at(torch.tensor([log_f0], device=self._networks.device))
 

@@ -51,7 +51,7 @@ class MatchingMethod:
 
     #: Matching is bounded in memory, and kNN-VC gains from minutes of reference.
     reference_seconds = 3600.0
-    moves_pitch = tells_voices_apart = False
+    moves_pitch = tells_voices_apart = goes_beyond = False
 
     def __init__(
         self,
@@ -111,7 +111,14 @@ class MatchingMethod:
         """See `methods.Method`; each voice is matched by itself, and the frames found are mixed."""
         return replace(blend_known(voices, weights), frames=pool_frames(voices, weights))
 
-    def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
+    def prepare(
+        self,
+        analysis: Analysis,
+        voice: Voice,
+        seed: int,
+        source: Iterable[np.ndarray],
+        beyond: float = 0.0,
+    ) -> Speak:
         """See `methods.Method`; nothing is drawn at random, and pitch is the frames' affair."""
         change = self._blended(voice, analysis, source)
 

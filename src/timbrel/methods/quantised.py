@@ -42,6 +42,7 @@ class QuantisedMethod:
     reference_seconds = REFERENCE_SECONDS
     moves_pitch = False
     tells_voices_apart = False
+    goes_beyond = False
 
     def __init__(
         self,
@@ -95,7 +96,14 @@ class QuantisedMethod:
         vector = sum_weighted([voice.frames["speaker"] for voice in voices], weights)
         return replace(blend_known(voices, weights), frames={"speaker": vector})
 
-    def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
+    def prepare(
+        self,
+        analysis: Analysis,
+        voice: Voice,
+        seed: int,
+        source: Iterable[np.ndarray],
+        beyond: float = 0.0,
+    ) -> Speak:
         """See `methods.Method`; nothing is drawn at random, and pitch is the network's affair."""
         vector = voice.frames["speaker"][None].to(self._device)
 

@@ -167,15 +167,16 @@ class Converter(nn.Module):
         noise: Tensor,
         common: VoiceTokens | None = None,
         correction: Tensor | None = None,
+        guidance: float = 0.0,
     ) -> Tensor:
         """Pulses and noise are the two sources, (B, 128 * (2 T - 1)), see `source_filter`.
 
-        With `common`, what the crowd says of the pitch (`Crowd.at`), `guidance` applies. `correction`, nats
+        With `common`, the crowd's voice at the pitch (`Crowd.at`), `guidance` applies. `correction`, nats
         (B, 2 T, F), is added to the log-amplitudes of both filters.
         """
         filters = self.filters(content, prosody, voice).float()
-        if common is not None and self.config.guidance > 0:
-            filters = self.guided(filters, content, prosody, common)
+        if common is not None and guidance > 0:
+            filters = self.guided(filters, content, prosody, common, guidance)
         return self.render(filters, pulses, noise, correction)
 
     def render(
@@ -187,12 +188,14 @@ class Converter(nn.Module):
             harmonic, breath = harmonic + correction, breath + correction
         return torch.as_tensor(self.synthesis(pulses, noise, harmonic, phase, breath))
 
-    def guided(self, wanted: Tensor, content: Tensor, prosody: Prosody, common: VoiceTokens) -> Tensor:
-        """Filters (B, 2 T, 3, F) farther than `wanted` from those for what voices have in common; the phase
-        stays."""
+    def guided(
+        self, wanted: Tensor, content: Tensor, prosody: Prosody, common: VoiceTokens, guidance: float
+    ) -> Tensor:
+        """Filters (B, 2 T, 3, F) farther than `wanted`, by that share, from those for what voices have in
+        common; the phase stays."""
         apart = wanted - self.filters(content, prosody, common).float()
         apart[:, :, 1] = 0.0
-        return wanted + self.config.guidance * apart
+        return wanted + guidance * apart
 
     def filters(self, content: Tensor, prosody: Prosody, voice: VoiceTokens) -> Tensor:
         """Log-amplitude of the harmonic filter, its phase deviation, and log-amplitude of the noise filter,

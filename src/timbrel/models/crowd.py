@@ -39,6 +39,11 @@ class Crowd(nn.Module):
         self.register_buffer("summaries", torch.zeros(people, width))
         self.register_buffer("log_f0", torch.zeros(people))
 
+    @property
+    def is_peopled(self) -> bool:
+        """Whether anybody is there."""
+        return bool((self.log_f0 > 0).any())
+
     @torch.no_grad()
     def admit(self, place: int, tokens: Tensor, summary: Tensor, log_f0: float) -> None:
         """A person with tokens (each, W), a summary (W,) and a mean ln F0 above 0 takes a place."""
@@ -46,9 +51,9 @@ class Crowd(nn.Module):
 
     def at(self, log_f0: Tensor) -> VoiceTokens | None:
         """The voices of those who speak about so high as each mean ln F0 (B,); None if nobody is there."""
-        there = self.log_f0 > 0
-        if not bool(there.any()):
+        if not self.is_peopled:
             return None
+        there = self.log_f0 > 0
         distance = (self.log_f0[there] - log_f0[:, None]) / _WIDTH
         shares = torch.log_softmax(-0.5 * distance.square(), dim=1)
         return VoiceTokens(

@@ -94,8 +94,10 @@ def full(taught: Path, student: str, resemblyzer: str, speaker: str, **settings:
     weights = Weights(
         adversarial=1.5, likeness=2.0, similarity=1.5, speaker=1.0, words=0.5, voice=1.5, apart=1.0
     )
-    judges = {"resemblyzer": resemblyzer, "speaker": speaker}
-    return task(taught, student, weights=weights, discriminator_width=2, voice_width=8, **judges, **settings)
+    teachers = {"resemblyzer": resemblyzer, "speaker": speaker}
+    return task(
+        taught, student, weights=weights, discriminator_width=2, voice_width=8, **teachers, **settings
+    )
 
 
 def test_a_scene_is_the_clips_at_their_standard_level_with_their_pitch(taught: Path, student: str) -> None:
@@ -165,8 +167,8 @@ def test_the_teacher_is_asked_where_it_has_no_vector_of_the_reference(
     known = trainer._known(mixed)
     assert known.counts.all()
     assert torch.equal(known.vectors[::2], stored[::2])
-    assert trainer.teacher is not None
-    torch.testing.assert_close(known.vectors[1::2], trainer.teacher(fast.reference[1::2]))
+    assert trainer.resemblyzer is not None
+    torch.testing.assert_close(known.vectors[1::2], trainer.resemblyzer(fast.reference[1::2]))
     # Without a teacher those do not count.
     plain = task(taught, student, disturbance=STILL)._known(mixed)
     assert plain.counts.tolist() == [True, False, True, False]
@@ -243,8 +245,8 @@ def test_gradients_reach_what_learns_and_nothing_else(
     named |= {"apart"}
     assert named <= update.logs.keys()
     assert trainer.own is not None
-    assert trainer.teacher is not None
-    for frozen in (trainer.stage, trainer.own, trainer.teacher):
+    assert trainer.resemblyzer is not None
+    for frozen in (trainer.stage, trainer.own, trainer.resemblyzer):
         assert not any(parameter.requires_grad for parameter in frozen.parameters())
 
 

@@ -97,16 +97,16 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
-class Judges:
-    """Frozen networks.
+class Teachers:
+    """Frozen networks that the converter learns from.
 
     Fields:
-        teacher: needed if `Weights.similarity` is above 0.
+        resemblyzer: needed if `Weights.similarity` is above 0.
         own: ours, needed if `Weights.hears`.
         guide: a converter, needed if `Weights.guided` is above 0.
     """
 
-    teacher: Resemblyzer | None = None
+    resemblyzer: Resemblyzer | None = None
     own: ConvSpeakerEncoder | None = None
     guide: Guide | None = None
 
@@ -150,7 +150,7 @@ class ConverterTask(Task):
         stage: makes scenes of batches.
         root: the prepared corpus, for the teacher's vectors.
         adversaries: of sound and of voice.
-        judges: of voices.
+        teachers: of voices.
         average: the largest share that the averaged weights keep in a step.
         retell: whether every piece is converted, and each conversion said again in the piece's own voice;
             otherwise half of the pieces are converted, and that is all.
@@ -163,7 +163,7 @@ class ConverterTask(Task):
         root: Path,
         weights: Weights,
         adversaries: Adversaries,
-        judges: Judges,
+        teachers: Teachers,
         average: float,
         retell: bool = False,
     ) -> None:
@@ -174,7 +174,7 @@ class ConverterTask(Task):
         self.averaged = copy.deepcopy(model).requires_grad_(False)
         self.adversary, self.voices = adversaries.sound, adversaries.voice
         self.voice_after, self.average, self.retell = adversaries.voice_after, average, retell
-        self.teacher, self.own, self.guide = judges.teacher, judges.own, judges.guide
+        self.resemblyzer, self.own, self.guide = teachers.resemblyzer, teachers.own, teachers.guide
         self.distance = SpectralDistance(model.config.mel.sample_rate)
 
     @property
@@ -309,10 +309,10 @@ class ConverterTask(Task):
         """Stored are the teacher's vectors of clips as they were recorded; of others only it can say them."""
         stored = torch.from_numpy(speaker_vectors(self.root, scene.references)).to(scene.target.device)
         changed = ~scene.as_recorded
-        if self.teacher is None or not bool(changed.any()):
+        if self.resemblyzer is None or not bool(changed.any()):
             return _Known(stored, scene.as_recorded)
         with torch.no_grad():
-            heard = self.teacher(scene.reference[changed])
+            heard = self.resemblyzer(scene.reference[changed])
         vectors = stored.index_put((changed.nonzero()[:, 0],), heard.to(stored.dtype))
         return _Known(vectors, torch.ones_like(changed))
 
@@ -351,8 +351,8 @@ class ConverterTask(Task):
             with torch.no_grad():
                 wanted = self.stage.listen(scene.target[:count], frames)
             figures["words"] = functional.mse_loss(heard[:, inner], wanted[:, inner])
-        if self.teacher is not None and self.weights.similarity > 0:
-            figures["similarity"] = known.select(there).distance(self.teacher(converted))
+        if self.resemblyzer is not None and self.weights.similarity > 0:
+            figures["similarity"] = known.select(there).distance(self.resemblyzer(converted))
         return figures
 
     def _weighted(self, figures: dict[str, Tensor]) -> Tensor:

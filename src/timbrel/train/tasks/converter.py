@@ -18,7 +18,7 @@ from timbrel.models.speaker import ConvSpeakerEncoder
 from timbrel.train.adversary import Adversary
 from timbrel.train.data import Data, check_sample_rate
 from timbrel.train.start import start_from
-from timbrel.train.tasks.conversion import Adversaries, ConverterTask, Judges, Weights
+from timbrel.train.tasks.conversion import Adversaries, ConverterTask, Teachers, Weights
 from timbrel.train.tasks.guide import Guide
 from timbrel.train.tasks.scenes import Disturbance, Stage
 from timbrel.train.teachers import SAMPLE_RATE, Resemblyzer
@@ -89,33 +89,33 @@ def build(settings: Settings, data: Data) -> ConverterTask:
     tables = {"content": encode_config(student.spec_out), **settings.model}
     model = Converter(decode_config(tables, ConverterConfig, name="settings.model"))
     start_from(model, settings.start)
-    judges = _judges(settings, model)
+    teachers = _teachers(settings, model)
     return ConverterTask(
         model,
         Stage(data.root, model.config.mel, student, settings.disturbance),
         data.root,
         settings.weights,
-        _adversaries(settings, student, judges),
-        judges,
+        _adversaries(settings, student, teachers),
+        teachers,
         settings.average,
         settings.retell,
     )
 
 
-def _adversaries(settings: Settings, student: PhoneticEncoder, judges: Judges) -> Adversaries:
+def _adversaries(settings: Settings, student: PhoneticEncoder, teachers: Teachers) -> Adversaries:
     weights, width, voice = settings.weights, settings.voice_width, None
-    if weights.voice > 0 and judges.own is not None:
-        voice = VoiceAdversary(2 * student.config.width, judges.own.spec_out.dim, width)
+    if weights.voice > 0 and teachers.own is not None:
+        voice = VoiceAdversary(2 * student.config.width, teachers.own.spec_out.dim, width)
     sound = Adversary(width=settings.discriminator_width) if weights.adversarial > 0 else None
     return Adversaries(sound, voice, settings.voice_after)
 
 
-def _judges(settings: Settings, model: Converter) -> Judges:
-    teacher = Resemblyzer.load(Path(settings.resemblyzer)) if settings.resemblyzer else None
+def _teachers(settings: Settings, model: Converter) -> Teachers:
+    resemblyzer = Resemblyzer.load(Path(settings.resemblyzer)) if settings.resemblyzer else None
     own = _frozen(ConvSpeakerEncoder, "speaker", settings.speaker) if settings.speaker else None
     if own is not None:
         require_exact(model.config.mel, own.spec_in)
-    return Judges(teacher, own, _guide(settings, model) if settings.guide else None)
+    return Teachers(resemblyzer, own, _guide(settings, model) if settings.guide else None)
 
 
 def _guide(settings: Settings, model: Converter) -> Guide:

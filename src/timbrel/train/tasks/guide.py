@@ -7,7 +7,6 @@ Here it is compared as filters, of which the sound is a function, where there is
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -30,9 +29,9 @@ class Guide(nn.Module):
     def __init__(self, converter: Converter, beyond: float) -> None:
         super().__init__()
         self.converter = copy.deepcopy(converter).requires_grad_(False).eval()
-        if self.converter.crowd is None or not bool((self.converter.crowd.log_f0 > 0).any()):
+        if self.converter.crowd is None or not self.converter.crowd.is_peopled:
             raise ConfigError("there is nobody in its crowd to keep away from.")
-        self.converter.config = replace(converter.config, guidance=beyond)
+        self.beyond = beyond
 
     def distance(self, filters: Tensor, pieces: Scene, voices: Tensor) -> Tensor:
         """From log-amplitudes made to those of the guide, mean of absolute differences in nats, ().
@@ -58,4 +57,4 @@ class Guide(nn.Module):
         assert converter.crowd is not None
         common = converter.crowd.at(torch.where(known > 0, known, as_said))
         assert common is not None
-        return converter.guided(filters, *said, common)
+        return converter.guided(filters, *said, common, self.beyond)
