@@ -294,8 +294,8 @@ def test_networks_that_make_pitch_themselves(tmp_path: Path, kind: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         converter.convert_file(synthetic(2.0), voice, tmp_path / "a.wav", steering=Steering("keep"))
     assert not (tmp_path / "a.wav").exists()
-    with pytest.raises(ConfigError, match=rf'^strength is 1\.5, but "{kind}" goes no farther than the voice'):
-        converter.convert(synthetic(2.0), voice, steering=Steering(strength=1.5))
+    with pytest.raises(ConfigError, match=rf'^strength is 1\.2, but "{kind}" goes no farther than the voice'):
+        converter.convert(synthetic(2.0), voice, steering=Steering(strength=1.2))
     # Strength and blends are theirs as well: vectors between vectors.
     none = converter.convert(synthetic(2.0), voice, steering=Steering(strength=0.0)).waveform
     same = converter.convert(synthetic(2.0), other, steering=Steering(strength=0.0)).waveform

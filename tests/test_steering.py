@@ -61,9 +61,9 @@ def test_a_steering_of_no_pitch(f0: Any) -> None:
         Steering(f0)
 
 
-@pytest.mark.parametrize("text", ["", "half", "1.51", "-0", "-0.1", "nan", "inf", "1,0"])
+@pytest.mark.parametrize("text", ["", "half", "1.26", "-0", "-0.1", "nan", "inf", "1,0"])
 def test_what_is_no_strength(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"^strength is .*: give a number from 0 to 1\.5\.$"):
+    with pytest.raises(ConfigError, match=r"^strength is .*: give a number from 0 to 1\.25\.$"):
         parse_strength(text)
 
 

@@ -85,7 +85,7 @@ def convert(
     strength: Annotated[
         float,
         typer.Option(
-            help="From the source's own voice (0) to the target's (1) and, less natural, beyond (1.5)."
+            help="From the source's own voice (0) to the target's (1) and, less natural, beyond (1.25)."
         ),
     ] = 1.0,
     denoise: DenoiseOption = False,
