@@ -286,8 +286,7 @@ class _Job:
         method = self._method
         with torch.inference_mode():
             voice = self._steered(analysis)
-            source = self._blocks(method.input_rate)
-            speak = method.prepare(analysis, voice, self._seed, source, self._steering.beyond)
+            speak = method.prepare(analysis, voice, self._seed, self._blocks(method.input_rate))
         size = round(WINDOW_SECONDS * method.input_rate / method.hop) * method.hop
         context = method.context * method.hop
         for window, samples in overlapping(self._blocks(method.input_rate), size, context):
@@ -297,7 +296,8 @@ class _Job:
             yield piece
 
     def _steered(self, analysis: Analysis) -> Voice:
-        """The voice that is asked for: at its pitch, with as much of the source's own in it as is to stay."""
+        """The voice that is asked for: at its pitch, with as much of the source's own in it as is to stay, or
+        beyond itself."""
         voice, strength = self._voice, self._steering.strength
         if strength < 1.0:
             rate = self._method.input_rate
@@ -305,7 +305,7 @@ class _Job:
             own = _of_heard(voice, self._method.hear([torch.from_numpy(speech)]))
             own = replace(own, log_f0_mean=analysis.log_f0_mean, log_f0_std=analysis.log_f0_std)
             voice = _of_heard(voice, self._method.blend([own, voice], [1.0 - strength, strength]))
-        return self._steering.at_pitch(voice, analysis)
+        return replace(self._steering.at_pitch(voice, analysis), beyond=self._steering.beyond)
 
 
 def _of_heard(voice: Voice, heard: Heard) -> Voice:

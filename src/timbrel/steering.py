@@ -1,7 +1,6 @@
 """How far a conversion goes: at which pitch, how much of the source's own voice stays, and beyond.
 
-Pitch and what stays are said to a method through the voice that it is given, so a method needs to know of
-neither; how far it is to go beyond that voice is all that it is told.
+All is said to a method through the voice that it is given, so a method needs to know of none of it.
 """
 
 from __future__ import annotations

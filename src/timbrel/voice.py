@@ -35,6 +35,8 @@ class Voice:
         seconds: speech heard.
         sources: names of the recordings.
         warnings: what is wrong with the recordings, in sentences.
+        beyond: how much farther from what voices have in common a conversion is to go than the voice itself
+            is, as a share of what lies between. Asked of one conversion, and not kept in the file.
     """
 
     model: str
@@ -46,6 +48,7 @@ class Voice:
     seconds: float
     sources: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    beyond: float = 0.0
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Writes the voice whole or not at all.

@@ -67,7 +67,7 @@ class Method(Protocol):
         moves_pitch: whether the pitch of what it says follows `Voice.log_f0_mean`.
         tells_voices_apart: whether its speaker encoder is of the kind that `references.doubts` is
             measured with.
-        goes_beyond: whether it can go on beyond a voice; see `prepare`.
+        goes_beyond: whether it heeds `Voice.beyond`; it is 0 where it does not.
     """
 
     input_rate: int
@@ -94,20 +94,10 @@ class Method(Protocol):
         """One voice between several, as far from each as its weight says; weights sum to 1."""
         ...
 
-    def prepare(
-        self,
-        analysis: Analysis,
-        voice: Voice,
-        seed: int,
-        source: Iterable[np.ndarray],
-        beyond: float = 0.0,
-    ) -> Speak:
+    def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """What says the source that was analysed, in this voice.
 
-        Args:
-            source: its samples in blocks, from the start at each iteration, at `input_rate`.
-            beyond: how much farther from what voices have in common than the voice itself is, as a share of
-                what lies between; above 0 only where the method `goes_beyond`.
+        `source` gives its samples in blocks, from the start at each iteration, at `input_rate`.
         """
         ...
 

@@ -110,18 +110,10 @@ class AttendingMethod:
         """See `methods.Method`; the reference frames of all voices, each with its voice's weight."""
         return replace(blend_known(voices, weights), frames=pool_frames(voices, weights))
 
-    def prepare(
-        self,
-        analysis: Analysis,
-        voice: Voice,
-        seed: int,
-        source: Iterable[np.ndarray],
-        beyond: float = 0.0,
-    ) -> Speak:
-        """See `methods.Method`; `beyond` adds to the guidance that the converter has of its own."""
+    def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
+        """See `methods.Method`; `Voice.beyond` adds to the guidance that the converter has of its own."""
         heard = self._heard(analysis, source)
-        guidance = self._networks.converter.config.guidance + beyond
-        return _Narration(self._networks, analysis, voice, seed, heard, self._residual, guidance)
+        return _Narration(self._networks, analysis, voice, seed, heard, self._residual)
 
     def _heard(self, analysis: Analysis, source: Iterable[np.ndarray]) -> _Source | None:
         """What is to be known of a source beforehand, if the converter goes by it and there is any voice."""
@@ -187,7 +179,6 @@ class _Narration:
         seed: int,
         source: _Source | None,
         residual: str,
-        guidance: float,
     ) -> None:
         """A correction needs `source`, and `residual`, the name of what it needs of the voice's frames."""
         self._networks, self._analysis, self._seed = networks, analysis, seed
@@ -197,7 +188,7 @@ class _Narration:
         self._log_f0 = torch.from_numpy(in_voice(analysis.log_f0_from(0, frames), analysis, voice))
         self._curve = PitchCurve.of(self._log_f0, self._rate, self._hop)
         self._tokens = self._hear(voice)
-        self._guidance = guidance
+        self._guidance = networks.converter.config.guidance + voice.beyond
         self._common = self._in_common(voice.log_f0_mean or analysis.log_f0_mean)
         self._corrections = [] if source is None else self._correct(voice, source.mean, residual)
         whole = None if source is None else source.content

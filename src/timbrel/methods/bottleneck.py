@@ -89,14 +89,7 @@ class BottleneckMethod:
         """See `methods.Method`; a voice is its speaker vector."""
         return blend_known(voices, weights)
 
-    def prepare(
-        self,
-        analysis: Analysis,
-        voice: Voice,
-        seed: int,
-        source: Iterable[np.ndarray],
-        beyond: float = 0.0,
-    ) -> Speak:
+    def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`; nothing is drawn at random, and pitch is the network's affair."""
         own = self._on_device(self.embed(_opening(source, self.input_rate)))
         target = self._on_device(voice.embeddings[self.speaker_fingerprint])

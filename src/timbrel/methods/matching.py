@@ -111,14 +111,7 @@ class MatchingMethod:
         """See `methods.Method`; each voice is matched by itself, and the frames found are mixed."""
         return replace(blend_known(voices, weights), frames=pool_frames(voices, weights))
 
-    def prepare(
-        self,
-        analysis: Analysis,
-        voice: Voice,
-        seed: int,
-        source: Iterable[np.ndarray],
-        beyond: float = 0.0,
-    ) -> Speak:
+    def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`; nothing is drawn at random, and pitch is the frames' affair."""
         change = self._blended(voice, analysis, source)
 

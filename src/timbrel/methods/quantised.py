@@ -96,14 +96,7 @@ class QuantisedMethod:
         vector = sum_weighted([voice.frames["speaker"] for voice in voices], weights)
         return replace(blend_known(voices, weights), frames={"speaker": vector})
 
-    def prepare(
-        self,
-        analysis: Analysis,
-        voice: Voice,
-        seed: int,
-        source: Iterable[np.ndarray],
-        beyond: float = 0.0,
-    ) -> Speak:
+    def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`; nothing is drawn at random, and pitch is the network's affair."""
         vector = voice.frames["speaker"][None].to(self._device)
 
