@@ -48,6 +48,7 @@ def attending(
     heard: FeatureSpec = WAVEFORM,
     encoder: str = "",
     guidance: float = 0.0,
+    beyond: float = 0.0,
     correction: float = 0.0,
 ) -> Path:
     """Writes a pipeline of the bundled kind to `folder`.
@@ -55,7 +56,7 @@ def attending(
     Args:
         heard: what the content encoder says it hears.
         encoder: fingerprint the converter asks for, if not that of the content encoder beside it.
-        guidance, correction: see `ConverterConfig`; with guidance, it has a crowd.
+        guidance, beyond, correction: see `ConverterConfig`; with either of the first two, it has a crowd.
     """
     mel = PRESETS["timbrel-16k"]
     torch.manual_seed(seed)
@@ -63,7 +64,8 @@ def attending(
     speaker = ConvSpeakerEncoder(SpeakerConfig(width=16, blocks=1, embedding_dim=8))
     wanted = replace(content.spec_out, encoder=encoder or checkpoint.fingerprint(content.state_dict()))
     sizes: dict[str, Any] = {"width": 16, "blocks": 2, "reference_width": 16, "reference_blocks": 1}
-    steered: dict[str, Any] = {"guidance": guidance, "correction": correction, "crowd": 3 if guidance else 0}
+    steered: dict[str, Any] = {"guidance": guidance, "beyond": beyond, "correction": correction}
+    steered["crowd"] = 3 if guidance or beyond else 0
     converter = Converter(ConverterConfig(wanted, mel, **sizes, **steered, attend_after=(0,)))
     if converter.crowd is not None:
         for place, f0 in enumerate((110, 160, 220)):

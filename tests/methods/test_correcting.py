@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from timbrel import checkpoint, registry
 from timbrel.audio.io import Waveform
 from timbrel.audio.mel import PRESETS, MelSpectrogram, centres
 from timbrel.methods.correcting import Correction
+from timbrel.models.converter import Converter, Prosody
+from timbrel.models.voice_tokens import VoiceTokens
 from timbrel.pipeline import VoiceConverter
 from timbrel.voice import Voice
 
@@ -117,6 +121,48 @@ def test_what_another_converter_got_wrong_is_of_no_use(tmp_path: Path) -> None:
     expected = one.convert(source, without).waveform
     assert torch.equal(one.convert(source, foreign).waveform, expected)
     assert not torch.allclose(one.convert(source, voice).waveform, expected, atol=1e-4)
+
+
+def test_what_a_converter_goes_beyond_by_itself_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, beyond = (
+        VoiceConverter.from_pretrained(
+            attending(tmp_path / f"{more}", guidance=0.3, beyond=more, correction=1.0)
+        )
+        for more in (0.0, 3.0)
+    )
+    said = recording(4.0)
+    expected, other = residual_of(plain.enrol(said)), residual_of(beyond.enrol(said))
+    assert not torch.equal(other, expected)
+    # Made to go as far beyond as it says of itself, it finds what it found when it did not.
+    model = registry.build(checkpoint.read(tmp_path / "3.0" / "converter"))
+    assert isinstance(model, Converter) and model.crowd is not None
+    common, before = model.crowd.at(torch.tensor([math.log(130)])), Converter.filters
+
+    def filters(self: Converter, content: Tensor, prosody: Prosody, voice: VoiceTokens) -> Tensor:
+        assert common is not None
+        there, here = (before(self, content, prosody, one) for one in (voice, common))
+        apart = there - here
+        apart[:, :, 1] = 0.0
+        return there + 3.0 * apart
+
+    monkeypatch.setattr("timbrel.methods.correcting._in_common", lambda *_: common)
+    monkeypatch.setattr(Converter, "filters", filters)
+    torch.testing.assert_close(residual_of(beyond.enrol(said)), expected, atol=2e-3, rtol=0)
+
+
+def test_a_residual_is_of_the_converter_that_goes_as_far_beyond(tmp_path: Path) -> None:
+    plain, beyond = (
+        VoiceConverter.from_pretrained(
+            attending(tmp_path / f"{more}", guidance=0.3, beyond=more, correction=1.0)
+        )
+        for more in (0.0, 0.5)
+    )
+    voice = plain.enrol(recording(4.0))
+    without = replace(voice, frames={k: v for k, v in voice.frames.items() if "residual" not in k})
+    source = recording(2.0, pitch=180.0)
+    assert torch.equal(beyond.convert(source, voice).waveform, beyond.convert(source, without).waveform)
 
 
 def test_a_blend_is_corrected_as_its_voices_are(tmp_path: Path) -> None:

@@ -106,9 +106,24 @@ def test_guidance_goes_on_from_what_is_common_beyond_the_wanted_voice() -> None:
     torch.testing.assert_close(guided(wanted), plain)
 
 
-def test_guidance_without_a_crowd_is_refused() -> None:
-    with pytest.raises(ConfigError, match="crowd must be above 0"):
-        replace(TINY, guidance=0.4, crowd=0)
+def test_without_the_guidance_it_has_learned_a_converter_is_as_far_from_the_crowd_as_before() -> None:
+    model = _converter()
+    content, prosody = torch.randn(1, 9, 12), _prosody(9)
+    wanted, common = _voice(model, seed=1), _voice(model, seed=2)
+    plain = model.filters(content, prosody, wanted)
+    learned = model.guided(plain, content, prosody, common, 0.5)
+    torch.testing.assert_close(model.unguided(learned, content, prosody, common), learned)
+    model.config = replace(model.config, beyond=0.5, crowd=3)
+    found = model.unguided(learned, content, prosody, common)
+    assert (plain - learned).abs().max() > 1e-4
+    torch.testing.assert_close(found, plain)
+    assert model.unguided(learned, content, prosody, None) is learned
+
+
+@pytest.mark.parametrize("name", ["guidance", "beyond"])
+def test_guidance_without_a_crowd_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} needs a crowd .* crowd must be above 0"):
+        replace(TINY, crowd=0, **{name: 0.4})
 
 
 def test_what_a_crowd_has_in_common_is_of_those_who_speak_about_so_high() -> None:

@@ -74,14 +74,17 @@ def compose(
 
 
 def say(model: Converter, lesson: Lesson, generator: torch.Generator) -> Tensor:
-    """The crops in the reference's voice, (B, L)."""
+    """The crops in the reference's voice, (B, L), without the guidance that the model has learned: beyond
+    the voice, nothing has been recorded that it could be compared with."""
     count, length = lesson.target.shape
     voice: VoiceTokens = model.reference(*lesson.reference)
     voices = voice.select(torch.zeros(count, dtype=torch.long, device=lesson.target.device))
+    said = (lesson.content, lesson.prosody)
+    common = None if model.crowd is None else model.crowd.at(lesson.prosody.f0.log().mean(dim=1))
+    filters = model.unguided(model.filters(*said, voices).float(), *said, common)
     mel = model.config.mel
     sources = excitation(lesson.prosody.f0, 2 * mel.hop, length, mel.sample_rate, generator)
-    audio: Tensor = model(lesson.content, lesson.prosody, voices, *sources)
-    return audio
+    return model.render(filters, *sources)
 
 
 def _energy(mel: Tensor) -> Tensor:

@@ -70,10 +70,12 @@ class AttendingMethod:
         self.input_rate = self.sample_rate = networks.mel.spec.sample_rate
         self.hop = content.spec_out.hop
         self.goes_beyond = converter.crowd is not None and converter.crowd.is_peopled
-        # Its residual is of no use to a converter with other weights, such as an adapted one. Crowds have no
-        # part in it.
-        weights = {name: one for name, one in converter.state_dict().items() if not name.startswith("crowd.")}
-        self._residual = f"residual-{fingerprint(weights)}"
+        # Its residual is of no use to a converter with other weights, such as an adapted one. The crowd has a
+        # part in it where the converter goes beyond voices by itself.
+        weights = converter.state_dict()
+        if (beyond := converter.config.beyond) <= 0:
+            weights = {name: one for name, one in weights.items() if not name.startswith("crowd.")}
+        self._residual = f"residual-{fingerprint(weights)}" + (f"-{beyond:g}" if beyond > 0 else "")
         # One frame more for the level's gain, which runs straight from one frame to the next.
         self.context = content.context + converter.context + REACH + 1
 

@@ -5,6 +5,9 @@ heard, since the reference is a recording of the voice: each half of it is rebui
 reference, and what the rebuilt log-mel lacks of the true one is kept beside the frame's content. Where the
 converter speaks, a frame gets the mean of what is missing in frames of like content.
 
+A converter that learned from a guide goes beyond every voice, its own guess at this one included. That is
+no error to be put right: it is rebuilt without (`Converter.unguided`).
+
 That is kernel regression (Nadaraya 1964, Watson 1964) of what a first model leaves over. kNN-VC (Baas et al.
 2023) looks up whole frames and needs minutes of a voice; here the network says what is common to all voices,
 and a sentence is enough for the rest.
@@ -126,17 +129,28 @@ def _rebuilt(
         torch.from_numpy(reference.analysis.voicing_from(start, count))[None].to(device),
         own.unflatten(-1, (2, -1)).logsumexp(dim=-1),
     )
-    first, second = (converter.filters(content, prosody, voice) for voice in known)
+    common = _in_common(converter, reference.analysis.log_f0_mean, device)
+    first, second = (
+        converter.unguided(converter.filters(content, prosody, voice).float(), content, prosody, common)
+        for voice in known
+    )
     by_second = half[rows].to(device).repeat_interleave(2)[None, :, None, None]
     # The synthesiser ends at the centre of its last frame.
     length = hop * (2 * count - 1)
     made = converter.render(
-        torch.where(by_second, second, first).float(),
+        torch.where(by_second, second, first),
         curve.pulses(start, start + count, rate)[None, :length].to(device),
         noise(2 * hop * start, 2 * hop * start + length, seed=0)[None].to(device),
     )
     pairs, _ = mel_pairs(mel(made), count)
     return pairs[0].cpu()
+
+
+def _in_common(converter: Converter, log_f0: float, device: torch.device) -> VoiceTokens | None:
+    """The crowd's voice at a mean ln F0, where there are a crowd and a pitch."""
+    if converter.crowd is None or log_f0 <= 0:
+        return None
+    return converter.crowd.at(torch.tensor([log_f0], device=device))
 
 
 class Correction:

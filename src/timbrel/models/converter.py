@@ -35,6 +35,8 @@ class ConverterConfig:
         crowd_tokens: of each of them.
         guidance: how far the filters go beyond those for the wanted voice, away from those for the crowd's,
             as a share of what lies between the two.
+        beyond: the guidance that is in its filters already, since it learned from a guide with one; see
+            `Converter.unguided`.
         correction: the share of what it gets wrong of a voice that is put right; see
             `timbrel.methods.correcting`.
     """
@@ -52,11 +54,13 @@ class ConverterConfig:
     crowd: int = 0
     crowd_tokens: int = 8
     guidance: float = 0.0
+    beyond: float = 0.0
     correction: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.guidance > 0 and self.crowd <= 0:
-            raise ConfigError("guidance needs a crowd to keep away from: crowd must be above 0.")
+        for name in ("guidance", "beyond"):
+            if getattr(self, name) > 0 and self.crowd <= 0:
+                raise ConfigError(f"{name} needs a crowd to keep away from: crowd must be above 0.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +196,21 @@ class Converter(nn.Module):
         self, wanted: Tensor, content: Tensor, prosody: Prosody, common: VoiceTokens, guidance: float
     ) -> Tensor:
         """Filters (B, 2 T, 3, F) farther than `wanted`, by that share, from those for what voices have in
-        common; the phase stays."""
-        apart = wanted - self.filters(content, prosody, common).float()
+        common; the phase stays. No gradient flows through the latter."""
+        with torch.no_grad():
+            shared = self.filters(content, prosody, common).float()
+        apart = wanted - shared
         apart[:, :, 1] = 0.0
         return wanted + guidance * apart
+
+    def unguided(self, said: Tensor, content: Tensor, prosody: Prosody, common: VoiceTokens | None) -> Tensor:
+        """Filters (B, 2 T, 3, F) of its own without the guidance it has learned, `beyond`: what it takes the
+        voice to be. `said` itself if there is none, or nobody to have gone away from."""
+        beyond = self.config.beyond
+        if common is None or beyond <= 0:
+            return said
+        # Guided by b, what was apart by a is apart by (1 + b) a.
+        return self.guided(said, content, prosody, common, -beyond / (1 + beyond))
 
     def filters(self, content: Tensor, prosody: Prosody, voice: VoiceTokens) -> Tensor:
         """Log-amplitude of the harmonic filter, its phase deviation, and log-amplitude of the noise filter,

@@ -384,6 +384,26 @@ def test_the_voice_is_not_judged_before_its_discriminator_has_learnt(
         assert ("voice" in updates[-1].logs) == judged
 
 
+def test_discriminators_learn_alone_at_first(
+    taught: Path, student: str, resemblyzer: str, speaker: str
+) -> None:
+    made = full(taught, student, resemblyzer, speaker, retell=True, discriminators_alone=2)
+    given = data(taught)
+    before = {name: weight.clone() for name, weight in made.trained.named_parameters()}
+    for step in range(3):
+        updates = []
+        for update in made.updates(given.batch(step), step, torch.Generator().manual_seed(step)):
+            update.loss.backward()  # type: ignore[no-untyped-call]
+            updates.append(update.network)
+            # Of the discriminators of sound two judge in each step.
+            assert any(p.grad is not None for p in made.networks[update.network].parameters())
+            assert step == 2 or all(p.grad is None for p in made.trained.parameters())
+            for network in made.networks.values():
+                network.zero_grad(set_to_none=True)
+        assert updates == ["discriminator", "voices"] + (["converter"] if step == 2 else [])
+    assert all(torch.equal(weight, before[name]) for name, weight in made.trained.named_parameters())
+
+
 def test_what_still_sounds_like_its_source_costs_what_is_more_than_strangers_share() -> None:
     """By hand: four people at right angles, then two who share half."""
     references, converted = torch.eye(4), torch.tensor([[0.6, 0.8, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
@@ -549,6 +569,26 @@ def test_the_guide_is_as_far_as_it_goes_beyond_its_own_voice(taught: Path, stude
     assert far[0.5] > 1e-4
     assert far[0.25] == pytest.approx(0.5 * far[0.5], rel=1e-3)
     assert far[1.0] == pytest.approx(2.0 * far[0.5], rel=1e-3)
+
+
+def test_who_learned_from_a_guide_knows_how_far_it_goes_beyond_voices(
+    taught: Path, student: str, tmp_path: Path
+) -> None:
+    settings = {"model": {**SIZES, "crowd": 2, "crowd_tokens": 3}, "weights": Weights(guided=1.0)}
+    first = task(taught, student, guide=_guide(tmp_path / "guide", taught, student, people=2), **settings)
+    assert first.export().config.beyond == pytest.approx(0.5)
+    exported, again = first.export(), tmp_path / "again"
+    assert first.guide is not None
+    tensors = first.guide.converter.state_dict()  # whose crowd is there
+    checkpoint.write(
+        again, family="converter", name="a", config=exported.config, tensors=tensors, provenance={}, card=""
+    )
+    # What is apart by 1.5 is made 1.2 times as much.
+    second = task(taught, student, guide=str(again), beyond=0.2, **settings)
+    assert second.export().config.beyond == pytest.approx(0.8)
+    # Without a crowd of its own it cannot say how it was before.
+    alone = task(taught, student, guide=str(again), weights=Weights(guided=1.0))
+    assert alone.export().config.beyond == 0.0
 
 
 def test_the_guide_is_compared_where_there_is_speech_and_not_in_phase(

@@ -119,11 +119,14 @@ class Adversaries:
         sound: needed if `Weights.adversarial` is above 0.
         voice: needed if `Weights.voice` is.
         voice_after: steps in which the latter learns before the converter begins to deceive it.
+        alone: steps at the beginning in which both learn and the converter does not: one that is good
+            already loses what it has to discriminators that cannot tell anything apart yet.
     """
 
     sound: Adversary | None = None
     voice: VoiceAdversary | None = None
     voice_after: int = 0
+    alone: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,8 @@ class ConverterTask(Task):
         self.trained = nn.ModuleDict({"model": model, "reading": self.reading})
         self.averaged = copy.deepcopy(model).requires_grad_(False)
         self.adversary, self.voices = adversaries.sound, adversaries.voice
-        self.voice_after, self.average, self.retell = adversaries.voice_after, average, retell
+        self.voice_after, self.alone = adversaries.voice_after, adversaries.alone
+        self.average, self.retell = average, retell
         self.resemblyzer, self.own, self.guide = teachers.resemblyzer, teachers.own, teachers.guide
         self.distance = SpectralDistance(model.config.mel.sample_rate)
 
@@ -184,11 +188,36 @@ class ConverterTask(Task):
         return {"converter": self.trained, "average": self.averaged, **present}
 
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
+        if step < self.alone:
+            yield from self._adversaries_alone(batch, step, generator)
+        else:
+            yield from self._all(batch, step, generator)
+
+    def _adversaries_alone(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
+        """Every piece is heard as it was recorded, and half of them as they are rebuilt, half converted."""
+        with torch.no_grad():
+            scene = self.stage.disturbed(batch, generator)
+            said = self.stage.with_noise(scene, generator)
+            voice = self._voice(self.model, scene)
+            self._admit(scene, step, generator)
+            count = len(scene.target) // 2
+            converted = self._convert(self.model, said, voice, generator)[:count]
+            rebuilt = self._rebuild(self.model, said, voice, generator)
+            ears = self._ears(rebuilt, converted, scene)
+        if self.adversary is not None:
+            made = torch.cat([rebuilt[count:], converted])
+            told_apart, _ = self.adversary.tell_apart(self.adversary.choose(generator), scene.target, made)
+            yield Update(told_apart, "discriminator", {"discriminator": told_apart})
+        if self.voices is not None and ears is not None:
+            told_apart = self.voices.tell_apart(self._line_up(rebuilt, converted, ears.references, scene))
+            yield Update(told_apart, "voices", {"voices": told_apart})
+
+    def _all(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
         scene = self.stage.disturbed(batch, generator)
         said = self.stage.with_noise(scene, generator)
         voice = self._voice(self.model, scene)
         self._admit(scene, step, generator)
-        rebuilt = self._say(self.model, said, voice, generator)
+        rebuilt = self._rebuild(self.model, said, voice, generator)
         known = self._known(scene)
         figures = self._reading(voice, known)
         converted = rebuilt[:0]
@@ -202,7 +231,7 @@ class ConverterTask(Task):
                 figures["guided"] = self.guide.distance(filters, pieces, _next(count))
         if self.retell:
             retold = self.stage.retold(scene, converted.detach())
-            again = self._say(self.model, self.stage.with_noise(retold, generator), voice, generator)
+            again = self._rebuild(self.model, self.stage.with_noise(retold, generator), voice, generator)
             rebuilt, scene = torch.cat([rebuilt, again]), scene.joined(retold)
         figures |= self._rebuilding(rebuilt, scene)
         ears = self._ears(rebuilt, converted, scene)
@@ -233,7 +262,7 @@ class ConverterTask(Task):
         for batch in batches:
             scene = self.stage.clean(batch)
             voice = self._voice(self.averaged, scene)
-            rebuilt = self._say(self.averaged, scene, voice, torch.Generator().manual_seed(1))
+            rebuilt = self._rebuild(self.averaged, scene, voice, torch.Generator().manual_seed(1))
             one = self._rebuilding(rebuilt, scene)
             figures.append({"loss": self._weighted(one), **one})
         return mean_figures(figures)
@@ -243,7 +272,7 @@ class ConverterTask(Task):
         voice = self._voice(self.averaged, scene)
         audio = {
             "recorded": scene.target,
-            "rebuilt": self._say(self.averaged, scene, voice, generator),
+            "rebuilt": self._rebuild(self.averaged, scene, voice, generator),
             "converted": self._convert(self.averaged, scene, voice, generator),
         }
         rate = self.model.config.mel.sample_rate
@@ -278,6 +307,18 @@ class ConverterTask(Task):
         for model in (self.model, self.averaged):  # alike in both, so that averaging mixes no two people
             assert model.crowd is not None
             model.crowd.admit(step % people, voice.tokens[0, drawn].float(), voice.summary[0].float(), log_f0)
+
+    def _rebuild(
+        self, model: Converter, scene: Scene, voice: VoiceTokens, generator: torch.Generator
+    ) -> Tensor:
+        """The scene's pieces in the voices that are recorded, (B, L), and so without the guidance that the
+        model has learned: what goes beyond a voice is no recording of it."""
+        filters = model.filters(scene.content, scene.prosody, voice).float()
+        if model.crowd is not None and model.config.beyond > 0:
+            as_said = scene.prosody.f0.log().mean(dim=1)
+            common = model.crowd.at(torch.where(scene.log_f0_mean > 0, scene.log_f0_mean, as_said))
+            filters = model.unguided(filters, scene.content, scene.prosody, common)
+        return self._sound(filters, scene, generator)
 
     def _say(self, model: Converter, scene: Scene, voice: VoiceTokens, generator: torch.Generator) -> Tensor:
         """The scene's pieces in the voices given, (B, L)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +43,8 @@ class Settings:
     discriminator_width: channels of the discriminators' first layers.
     voice_width: channels of the discriminator of voices.
     voice_after: steps in which it learns before the converter begins to deceive it.
+    discriminators_alone: steps at the beginning in which they learn and the converter does not; for one that
+        starts from good weights with discriminators that know nothing.
     average: the largest share that the averaged weights, which are exported, keep in a step.
     retell: whether every piece is converted and each conversion said again in the piece's own voice.
     """
@@ -59,6 +61,7 @@ class Settings:
     discriminator_width: int = 20
     voice_width: int = 256
     voice_after: int = 0
+    discriminators_alone: int = 0
     average: float = 0.999
     retell: bool = False
 
@@ -90,6 +93,8 @@ def build(settings: Settings, data: Data) -> ConverterTask:
     model = Converter(decode_config(tables, ConverterConfig, name="settings.model"))
     start_from(model, settings.start)
     teachers = _teachers(settings, model)
+    if teachers.guide is not None and model.crowd is not None:
+        model.config = replace(model.config, beyond=teachers.guide.altogether)
     return ConverterTask(
         model,
         Stage(data.root, model.config.mel, student, settings.disturbance),
@@ -107,7 +112,7 @@ def _adversaries(settings: Settings, student: PhoneticEncoder, teachers: Teacher
     if weights.voice > 0 and teachers.own is not None:
         voice = VoiceAdversary(2 * student.config.width, teachers.own.spec_out.dim, width)
     sound = Adversary(width=settings.discriminator_width) if weights.adversarial > 0 else None
-    return Adversaries(sound, voice, settings.voice_after)
+    return Adversaries(sound, voice, settings.voice_after, settings.discriminators_alone)
 
 
 def _teachers(settings: Settings, model: Converter) -> Teachers:

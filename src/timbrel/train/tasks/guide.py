@@ -33,6 +33,11 @@ class Guide(nn.Module):
             raise ConfigError("there is nobody in its crowd to keep away from.")
         self.beyond = beyond
 
+    @property
+    def altogether(self) -> float:
+        """The guidance of who learns from it: its own, on top of what the converter has in its filters."""
+        return (1 + self.converter.config.beyond) * (1 + self.beyond) - 1
+
     def distance(self, filters: Tensor, pieces: Scene, voices: Tensor) -> Tensor:
         """From log-amplitudes made to those of the guide, mean of absolute differences in nats, ().
 
