@@ -450,7 +450,7 @@ def test_runs_of_all_kinds_one_after_the_other(
         },
     }
     second = train("second", **tables, settings=settings)
-    settings |= {"start": str(second), "guide": str(second), "beyond": 0.5}
+    settings |= {"start": str(second), "guide": str(second), "beyond": 0.5, "discriminators_alone": 1}
     settings["weights"] = {**settings["weights"], "guided": 8.0}
     third = train("third", **tables, settings=settings)
     for made in (second, third):
@@ -477,6 +477,7 @@ def test_runs_of_all_kinds_one_after_the_other(
         ({"weights": Weights(guided=1.0)}, "settings.guide, a checkpoint"),
         ({"guide": "runs/timbrel-converter/final"}, "settings.guide, a checkpoint"),
         ({"beyond": 0.0}, r"settings\.beyond must be above 0"),
+        ({"discriminators_alone": 10}, r"settings\.discriminators_alone needs discriminators"),
     ],
 )
 def test_settings_that_lack_a_part_are_refused(settings: dict[str, Any], message: str) -> None:

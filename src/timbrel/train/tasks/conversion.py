@@ -200,7 +200,7 @@ class ConverterTask(Task):
             said = self.stage.with_noise(scene, generator)
             voice = self._voice(self.model, scene)
             self._admit(scene, step, generator)
-            count = len(scene.target) // 2
+            count = len(scene.target) // 2 if self.weights.converts else 0
             converted = self._convert(self.model, said, voice, generator)[:count]
             rebuilt = self._rebuild(self.model, said, voice, generator)
             ears = self._ears(rebuilt, converted, scene)

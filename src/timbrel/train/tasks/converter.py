@@ -77,6 +77,11 @@ class Settings:
             raise ConfigError("settings.guide, a checkpoint, belongs to weights.guided, which needs it.")
         if self.beyond <= 0:
             raise ConfigError("settings.beyond must be above 0: otherwise there is nothing to learn.")
+        if self.discriminators_alone > 0 and max(self.weights.adversarial, self.weights.voice) <= 0:
+            raise ConfigError(
+                "settings.discriminators_alone needs discriminators, which settings.weights.adversarial and "
+                "settings.weights.voice ask for."
+            )
         if self.retell and not self.weights.converts:
             raise ConfigError(
                 "settings.retell needs conversions, which no weight in settings.weights asks for."
