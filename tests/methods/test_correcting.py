@@ -147,7 +147,7 @@ def test_what_a_converter_goes_beyond_by_itself_is_no_error(
         apart[:, :, 1] = 0.0
         return there + 3.0 * apart
 
-    monkeypatch.setattr("timbrel.methods.correcting._in_common", lambda *_: common)
+    monkeypatch.setattr(Converter, "in_common", lambda *_: common)
     monkeypatch.setattr(Converter, "filters", filters)
     torch.testing.assert_close(residual_of(beyond.enrol(said)), expected, atol=2e-3, rtol=0)
 

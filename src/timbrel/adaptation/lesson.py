@@ -80,7 +80,7 @@ def say(model: Converter, lesson: Lesson, generator: torch.Generator) -> Tensor:
     voice: VoiceTokens = model.reference(*lesson.reference)
     voices = voice.select(torch.zeros(count, dtype=torch.long, device=lesson.target.device))
     said = (lesson.content, lesson.prosody)
-    common = None if model.crowd is None else model.crowd.at(lesson.prosody.f0.log().mean(dim=1))
+    common = model.in_common(lesson.prosody.f0.log().mean(dim=1))
     filters = model.unguided(model.filters(*said, voices).float(), *said, common)
     mel = model.config.mel
     sources = excitation(lesson.prosody.f0, 2 * mel.hop, length, mel.sample_rate, generator)

@@ -246,10 +246,9 @@ class _Narration:
 
     def _in_common(self, log_f0: float) -> VoiceTokens | None:
         """What the converter is to keep away from at a mean ln F0; nothing where there is no pitch."""
-        crowd = self._networks.converter.crowd
-        if crowd is None or self._guidance <= 0 or log_f0 <= 0:
+        if self._guidance <= 0:
             return None
-        return crowd.at(torch.tensor([log_f0], device=self._networks.device))
+        return self._networks.converter.in_common(torch.tensor([log_f0], device=self._networks.device))
 
     def _correct(self, voice: Voice, source_mean: Tensor, residual: str) -> list[tuple[Correction, float]]:
         """Of each voice in a blend, with its weight; none where the voice has no residual."""

@@ -129,7 +129,7 @@ def _rebuilt(
         torch.from_numpy(reference.analysis.voicing_from(start, count))[None].to(device),
         own.unflatten(-1, (2, -1)).logsumexp(dim=-1),
     )
-    common = _in_common(converter, reference.analysis.log_f0_mean, device)
+    common = converter.in_common(torch.tensor([reference.analysis.log_f0_mean], device=device))
     first, second = (
         converter.unguided(converter.filters(content, prosody, voice).float(), content, prosody, common)
         for voice in known
@@ -144,13 +144,6 @@ def _rebuilt(
     )
     pairs, _ = mel_pairs(mel(made), count)
     return pairs[0].cpu()
-
-
-def _in_common(converter: Converter, log_f0: float, device: torch.device) -> VoiceTokens | None:
-    """The crowd's voice at a mean ln F0, where there are a crowd and a pitch."""
-    if converter.crowd is None or log_f0 <= 0:
-        return None
-    return converter.crowd.at(torch.tensor([log_f0], device=device))
 
 
 class Correction:

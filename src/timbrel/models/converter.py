@@ -203,6 +203,13 @@ class Converter(nn.Module):
         apart[:, :, 1] = 0.0
         return wanted + guidance * apart
 
+    def in_common(self, log_f0: Tensor) -> VoiceTokens | None:
+        """The crowd's voice at each mean ln F0 (B,), 0 where there is no pitch; None if that is so of any, or
+        nobody is there."""
+        if self.crowd is None or not bool((log_f0 > 0).all()):
+            return None
+        return self.crowd.at(log_f0)
+
     def unguided(self, said: Tensor, content: Tensor, prosody: Prosody, common: VoiceTokens | None) -> Tensor:
         """Filters (B, 2 T, 3, F) of its own without the guidance it has learned, `beyond`: what it takes the
         voice to be. `said` itself if there is none, or nobody to have gone away from."""

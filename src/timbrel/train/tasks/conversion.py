@@ -33,7 +33,7 @@ from timbrel.train.spectral import SpectralDistance
 from timbrel.train.tasks import Export, Preview, Task, Update, mean_figures
 from timbrel.train.tasks.ears import Ears
 from timbrel.train.tasks.guide import Guide
-from timbrel.train.tasks.scenes import Scene, Stage
+from timbrel.train.tasks.scenes import Scene, Stage, pitch_of
 from timbrel.train.taught import speaker_vectors
 from timbrel.train.teachers import Resemblyzer
 from timbrel.train.voice_adversary import Lineup, VoiceAdversary
@@ -188,18 +188,18 @@ class ConverterTask(Task):
         return {"converter": self.trained, "average": self.averaged, **present}
 
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
+        scene = self.stage.disturbed(batch, generator)
+        said = self.stage.with_noise(scene, generator)
+        self._admit(scene, step, generator)
         if step < self.alone:
-            yield from self._adversaries_alone(batch, step, generator)
+            yield from self._adversaries_alone(scene, said, generator)
         else:
-            yield from self._all(batch, step, generator)
+            yield from self._all(scene, said, step, generator)
 
-    def _adversaries_alone(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
+    def _adversaries_alone(self, scene: Scene, said: Scene, generator: torch.Generator) -> Iterator[Update]:
         """Every piece is heard as it was recorded, and half of them as they are rebuilt, half converted."""
         with torch.no_grad():
-            scene = self.stage.disturbed(batch, generator)
-            said = self.stage.with_noise(scene, generator)
             voice = self._voice(self.model, scene)
-            self._admit(scene, step, generator)
             count = len(scene.target) // 2 if self.weights.converts else 0
             converted = self._convert(self.model, said, voice, generator)[:count]
             rebuilt = self._rebuild(self.model, said, voice, generator)
@@ -212,11 +212,8 @@ class ConverterTask(Task):
             told_apart = self.voices.tell_apart(self._line_up(rebuilt, converted, ears.references, scene))
             yield Update(told_apart, "voices", {"voices": told_apart})
 
-    def _all(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
-        scene = self.stage.disturbed(batch, generator)
-        said = self.stage.with_noise(scene, generator)
+    def _all(self, scene: Scene, said: Scene, step: int, generator: torch.Generator) -> Iterator[Update]:
         voice = self._voice(self.model, scene)
-        self._admit(scene, step, generator)
         rebuilt = self._rebuild(self.model, said, voice, generator)
         known = self._known(scene)
         figures = self._reading(voice, known)
@@ -314,11 +311,9 @@ class ConverterTask(Task):
         """The scene's pieces in the voices that are recorded, (B, L), and so without the guidance that the
         model has learned: what goes beyond a voice is no recording of it."""
         filters = model.filters(scene.content, scene.prosody, voice).float()
-        if model.crowd is not None and model.config.beyond > 0:
-            as_said = scene.prosody.f0.log().mean(dim=1)
-            common = model.crowd.at(torch.where(scene.log_f0_mean > 0, scene.log_f0_mean, as_said))
-            filters = model.unguided(filters, scene.content, scene.prosody, common)
-        return self._sound(filters, scene, generator)
+        common = model.in_common(pitch_of(scene.log_f0_mean, scene.prosody))
+        plain = model.unguided(filters, scene.content, scene.prosody, common)
+        return self._sound(plain, scene, generator)
 
     def _say(self, model: Converter, scene: Scene, voice: VoiceTokens, generator: torch.Generator) -> Tensor:
         """The scene's pieces in the voices given, (B, L)."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from timbrel.errors import ConfigError
 from timbrel.models.converter import Converter
-from timbrel.train.tasks.scenes import Scene
+from timbrel.train.tasks.scenes import Scene, pitch_of
 
 #: Nats below the loudest frame at which a frame counts half, and how fast that falls, per nat.
 _HALF, _SLOPE = 4.5, 2.0
@@ -58,8 +58,6 @@ class Guide(nn.Module):
         converter, said = self.converter, (pieces.content, pieces.prosody)
         heard = (pieces.reference_content[voices], pieces.reference_mel[voices], pieces.mask[voices])
         filters = converter.filters(*said, converter.reference(*heard)).float()
-        known, as_said = pieces.reference_log_f0_mean[voices], pieces.prosody.f0.log().mean(dim=1)
-        assert converter.crowd is not None
-        common = converter.crowd.at(torch.where(known > 0, known, as_said))
+        common = converter.in_common(pitch_of(pieces.reference_log_f0_mean[voices], pieces.prosody))
         assert common is not None
         return converter.guided(filters, *said, common, self.beyond)

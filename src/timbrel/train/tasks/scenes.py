@@ -267,6 +267,11 @@ class Stage(nn.Module):
         return torch.arange(frames) < there[:, None]
 
 
+def pitch_of(known: Tensor, prosody: Prosody) -> Tensor:
+    """Mean ln F0 (B,) as it is known, and where that is 0 as it is said."""
+    return torch.where(known > 0, known, prosody.f0.log().mean(dim=1))
+
+
 def _joined_fields(one: Any, other: Any) -> list[Any]:
     """Of two dataclasses of one kind, field by field, row upon row."""
     return [_joined(getattr(one, each.name), getattr(other, each.name)) for each in fields(one)]
