@@ -15,9 +15,9 @@ from torch import Tensor
 from timbrel.adaptation.base import Base
 from timbrel.adaptation.material import CROP, Stretch
 from timbrel.models.converter import Converter, Prosody
+from timbrel.models.source_filter import random_sources
 from timbrel.models.voice_tokens import VoiceTokens
 from timbrel.train.augment import Perturbation, disguise
-from timbrel.train.tasks.conversion import excitation
 
 #: The disguise of the bundled model's training.
 _ANOTHER_VOICE = Perturbation(warp=0.16, equaliser_db=4.0)
@@ -83,7 +83,7 @@ def say(model: Converter, lesson: Lesson, generator: torch.Generator) -> Tensor:
     common = model.in_common(lesson.prosody.f0.log().mean(dim=1))
     filters = model.unguided(model.filters(*said, voices).float(), *said, common)
     mel = model.config.mel
-    sources = excitation(lesson.prosody.f0, 2 * mel.hop, length, mel.sample_rate, generator)
+    sources = random_sources(lesson.prosody.f0, 2 * mel.hop, length, mel.sample_rate, generator)
     return model.render(filters, *sources)
 
 

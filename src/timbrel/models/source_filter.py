@@ -59,6 +59,25 @@ def minimum_phase(log_amplitude: Tensor) -> Tensor:
     return phase
 
 
+def random_sources(
+    f0: Tensor, hop: int, length: int, sample_rate: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Pulses at a random phase and noise, (B, L) each, for F0 (B, K) in Hz at samples 0, hop, 2 hop, ...
+
+    Between frames log-F0 runs straight, after the last it stays.
+    """
+    log_f0 = torch.log(f0.float())[:, None]
+    spread = functional.interpolate(
+        log_f0, size=(f0.shape[1] - 1) * hop + 1, mode="linear", align_corners=True
+    )
+    curve = functional.pad(spread, (0, max(0, length - spread.shape[-1])), mode="replicate")
+    curve = torch.exp(curve[:, 0, :length])
+    start = torch.rand(len(f0), 1, generator=generator, dtype=torch.float64).to(f0.device)
+    cycles = start + torch.cumsum(curve.double() / sample_rate, dim=1)
+    noise = torch.randn(len(f0), length, generator=generator).to(f0.device)
+    return pulse_train((cycles % 1).float(), curve, sample_rate), noise
+
+
 class SourceFilter(nn.Module):
     """Filters (B, N, F) on both sources -> waveform (B, hop * (N - 1)).
 

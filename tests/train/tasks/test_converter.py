@@ -17,13 +17,14 @@ from timbrel import checkpoint, registry
 from timbrel.errors import ConfigError, ContractError
 from timbrel.models.converter import Converter, Prosody, mel_pairs
 from timbrel.models.phonetic import PhoneticConfig, PhoneticEncoder
+from timbrel.models.source_filter import random_sources
 from timbrel.models.speaker import ConvSpeakerEncoder, SpeakerConfig
 from timbrel.models.voice_tokens import VoiceTokens
 from timbrel.train import log
 from timbrel.train.augment import Perturbation
 from timbrel.train.data import Batch, Data
 from timbrel.train.recipe import DataRecipe
-from timbrel.train.tasks.conversion import ConverterTask, Weights, excitation
+from timbrel.train.tasks.conversion import ConverterTask, Weights
 from timbrel.train.tasks.converter import Settings, build
 from timbrel.train.tasks.ears import Ears
 from timbrel.train.tasks.scenes import Disturbance, Scene
@@ -185,7 +186,7 @@ def test_references_are_cut_short_at_times_but_never_to_nothing(taught: Path, st
 
 def test_the_pulses_have_the_pitch_asked_for() -> None:
     f0 = torch.full((1, 63), 200.0)
-    pulses, noise = excitation(f0, 256, 16000, 16000, torch.Generator().manual_seed(0))
+    pulses, noise = random_sources(f0, 256, 16000, 16000, torch.Generator().manual_seed(0))
     spectrum = torch.fft.rfft(pulses[0]).abs()
     # A second long, so bin k is k Hz: all power is in the multiples of 200 Hz.
     assert spectrum[200:8000:200].square().sum() > 0.99 * spectrum.square().sum()

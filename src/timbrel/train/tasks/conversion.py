@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,9 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbrel.audio.io import Waveform
-from timbrel.methods.melody import MOST_RANGE
-from timbrel.models.converter import Converter, Prosody
-from timbrel.models.source_filter import pulse_train
+from timbrel.models.converter import Converter
+from timbrel.models.source_filter import random_sources
 from timbrel.models.speaker import ConvSpeakerEncoder
 from timbrel.models.voice_tokens import VoiceTokens
 from timbrel.train.adversary import Adversary
@@ -32,14 +31,13 @@ from timbrel.train.data import Batch
 from timbrel.train.spectral import SpectralDistance
 from timbrel.train.tasks import Export, Preview, Task, Update, mean_figures
 from timbrel.train.tasks.ears import Ears
+from timbrel.train.tasks.exchange import contest, in_other_pitch, next_rows
 from timbrel.train.tasks.guide import Guide
 from timbrel.train.tasks.scenes import Scene, Stage, pitch_of
 from timbrel.train.taught import speaker_vectors
 from timbrel.train.teachers import Resemblyzer
 from timbrel.train.voice_adversary import Lineup, VoiceAdversary
 
-#: Hz. Where pitch may be moved to.
-_PITCH_RANGE = (52.0, 545.0)
 #: Content frames at either end of a converted piece that the student cannot hear well.
 _EDGE = 2
 #: Values of Resemblyzer's vector.
@@ -220,12 +218,12 @@ class ConverterTask(Task):
         converted = rebuilt[:0]
         if self.weights.converts:
             count = len(rebuilt) if self.retell else len(rebuilt) // 2
-            pieces, others = _to_others(said, count), voice.select(_next(count))
+            pieces, others = in_other_pitch(said, count), voice.select(next_rows(count))
             filters = self.model.filters(pieces.content, pieces.prosody, others).float()
             converted = self._sound(filters, pieces, generator)
             figures |= self._conversion(converted, scene, known)
             if self.guide is not None:
-                figures["guided"] = self.guide.distance(filters, pieces, _next(count))
+                figures["guided"] = self.guide.distance(filters, pieces, next_rows(count))
         if self.retell:
             retold = self.stage.retold(scene, converted.detach())
             again = self._rebuild(self.model, self.stage.with_noise(retold, generator), voice, generator)
@@ -236,7 +234,7 @@ class ConverterTask(Task):
         loss = self._weighted(figures)
         if self.adversary is not None:
             judges = self.adversary.choose(generator)
-            real, made, sample = _contest(scene.target, rebuilt, converted)
+            real, made, sample = contest(scene.target, rebuilt, converted)
             told_apart, opinions = self.adversary.tell_apart(judges, real, sample)
             yield Update(told_apart, "discriminator", {"discriminator": told_apart})
             deceived, features = self.adversary.deceive(judges, opinions, made)
@@ -322,7 +320,7 @@ class ConverterTask(Task):
     def _sound(self, filters: Tensor, scene: Scene, generator: torch.Generator) -> Tensor:
         """The scene's pieces through filters (B, 2 K, 3, F), (B, L)."""
         length, rate = scene.target.shape[1], self.model.config.mel.sample_rate
-        sources = excitation(scene.prosody.f0, self.stage.hop, length, rate, generator)
+        sources = random_sources(scene.prosody.f0, self.stage.hop, length, rate, generator)
         return self.model.render(filters, *sources).float()
 
     def _convert(
@@ -330,7 +328,7 @@ class ConverterTask(Task):
     ) -> Tensor:
         """The pieces, each in the voice and at the pitch of the next one's reference."""
         count = len(scene.target)
-        return self._say(model, _to_others(scene, count), voice.select(_next(count)), generator)
+        return self._say(model, in_other_pitch(scene, count), voice.select(next_rows(count)), generator)
 
     def _rebuilding(self, rebuilt: Tensor, scene: Scene) -> dict[str, Tensor]:
         mel, spectra = self.distance(rebuilt, scene.target)
@@ -361,7 +359,7 @@ class ConverterTask(Task):
         """What our speaker encoder finds wanting in what was rebuilt and in what was converted."""
         if ears is None:
             return {}
-        there = _next(len(ears.converted))
+        there = next_rows(len(ears.converted))
         judgements: dict[str, Callable[[], Tensor]] = {
             "likeness": ears.likeness,
             "speaker": lambda: ears.distance(there),
@@ -375,12 +373,12 @@ class ConverterTask(Task):
         with torch.no_grad():
             recorded = hear(scene.target[..., None])
         made = hear(torch.cat([rebuilt, converted])[..., None])
-        voices = torch.cat([torch.arange(len(rebuilt)), _next(len(converted))]).to(rebuilt.device)
+        voices = torch.cat([torch.arange(len(rebuilt)), next_rows(len(converted))]).to(rebuilt.device)
         return Lineup(recorded, made, references, voices, scene.speakers)
 
     def _conversion(self, converted: Tensor, scene: Scene, known: _Known) -> dict[str, Tensor]:
         figures, count = {}, len(converted)
-        there = _next(count)
+        there = next_rows(count)
         if self.weights.words > 0:
             frames, inner = scene.content.shape[1], slice(_EDGE, -_EDGE)
             heard = self.stage.listen(converted, frames)
@@ -394,58 +392,3 @@ class ConverterTask(Task):
     def _weighted(self, figures: dict[str, Tensor]) -> Tensor:
         """Sum of the losses, each times the weight of its name."""
         return torch.stack([getattr(self.weights, name) * value for name, value in figures.items()]).sum()
-
-
-def excitation(
-    f0: Tensor, hop: int, length: int, sample_rate: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Pulses at a random phase and noise, (B, L) each, for F0 (B, K) in Hz at samples 0, hop, 2 hop, ...
-
-    Between frames log-F0 runs straight, after the last it stays.
-    """
-    log_f0 = torch.log(f0.float())[:, None]
-    spread = functional.interpolate(
-        log_f0, size=(f0.shape[1] - 1) * hop + 1, mode="linear", align_corners=True
-    )
-    curve = functional.pad(spread, (0, max(0, length - spread.shape[-1])), mode="replicate")
-    curve = torch.exp(curve[:, 0, :length])
-    start = torch.rand(len(f0), 1, generator=generator, dtype=torch.float64).to(f0.device)
-    cycles = start + torch.cumsum(curve.double() / sample_rate, dim=1)
-    noise = torch.randn(len(f0), length, generator=generator).to(f0.device)
-    return pulse_train((cycles % 1).float(), curve, sample_rate), noise
-
-
-def _contest(real: Tensor, rebuilt: Tensor, converted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What the discriminators hear: recordings (B, L), everything made, and as much of it as is recorded.
-
-    The second half of the batch is rebuilt, and the first half is not recorded in the voice it has now.
-    """
-    half = len(real) // 2
-    real, rebuilt = real[half:], rebuilt[half:]
-    converted = converted[: len(real) // 2]
-    sample = torch.cat([rebuilt[: len(real) - len(converted)], converted])
-    return real, torch.cat([rebuilt, converted]), sample
-
-
-def _to_others(scene: Scene, count: int) -> Scene:
-    """The first pieces at the pitch of the next ones' references; these are still those of the scene."""
-    here, prosody = slice(0, count), scene.prosody
-    moved = Prosody(_in_pitch(scene, count), prosody.voicing[here], prosody.energy[here])
-    return replace(scene, target=scene.target[here], content=scene.content[here], prosody=moved)
-
-
-def _in_pitch(scene: Scene, count: int) -> Tensor:
-    """F0 of the first pieces, Hz (`count`, K), moved to the next ones' references as in `methods.melody`."""
-    here, there = slice(0, count), _next(count)
-    own, other = scene.log_f0_mean[here], scene.reference_log_f0_mean[there]
-    known = (own > 0) & (other > 0)
-    wider = scene.reference_log_f0_std[there] / scene.log_f0_std[here]
-    wider = torch.where(known & wider.isfinite() & (wider > 0), wider, 1.0).clamp(1 / MOST_RANGE, MOST_RANGE)
-    deviation = scene.prosody.f0[here].log() - own[:, None]
-    log_f0 = torch.where(known, other, own)[:, None] + wider[:, None] * deviation
-    return log_f0.exp().clamp(*_PITCH_RANGE)
-
-
-def _next(count: int) -> Tensor:
-    """1, 2, ..., count - 1, 0."""
-    return torch.arange(1, count + 1) % count
