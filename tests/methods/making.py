@@ -50,15 +50,13 @@ def attending(
     guidance: float = 0.0,
     beyond: float = 0.0,
     correction: float = 0.0,
-    contrast: float = 0.0,
 ) -> Path:
     """Writes a pipeline of the bundled kind to `folder`.
 
     Args:
         heard: what the content encoder says it hears.
         encoder: fingerprint the converter asks for, if not that of the content encoder beside it.
-        guidance, beyond, correction, contrast: see `ConverterConfig`; with either of the first two, it has a
-            crowd.
+        guidance, beyond, correction: see `ConverterConfig`; with either of the first two, it has a crowd.
     """
     mel = PRESETS["timbrel-16k"]
     torch.manual_seed(seed)
@@ -66,8 +64,7 @@ def attending(
     speaker = ConvSpeakerEncoder(SpeakerConfig(width=16, blocks=1, embedding_dim=8))
     wanted = replace(content.spec_out, encoder=encoder or checkpoint.fingerprint(content.state_dict()))
     sizes: dict[str, Any] = {"width": 16, "blocks": 2, "reference_width": 16, "reference_blocks": 1}
-    steered: dict[str, Any] = {"guidance": guidance, "beyond": beyond}
-    steered |= {"correction": correction, "contrast": contrast}
+    steered: dict[str, Any] = {"guidance": guidance, "beyond": beyond, "correction": correction}
     steered["crowd"] = 3 if guidance or beyond else 0
     converter = Converter(ConverterConfig(wanted, mel, **sizes, **steered, attend_after=(0,)))
     if converter.crowd is not None:

@@ -126,14 +126,6 @@ def centres(spec: FeatureSpec) -> np.ndarray:
     return _edges(spec)[1:-1]
 
 
-def spread(spec: FeatureSpec, bins: int) -> Tensor:
-    """(dim, bins): from values at the triangles' tops to evenly spaced frequencies, straight between two of
-    them."""
-    frequencies = np.linspace(0.0, spec.sample_rate / 2, bins)
-    rows = [np.interp(frequencies, centres(spec), row) for row in np.eye(spec.dim)]
-    return torch.from_numpy(np.stack(rows)).float()
-
-
 def _edges(spec: FeatureSpec) -> np.ndarray:
     """Where the triangles begin, have their tops and end, (dim + 2,) Hz."""
     to_mel, to_hz = _SCALES[spec.mel_scale]

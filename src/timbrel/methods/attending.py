@@ -24,7 +24,6 @@ from timbrel.methods.blending import blend_known, frames_of_each, pool_frames, s
 from timbrel.methods.correcting import Correction, Reference, residuals
 from timbrel.methods.joints import joints, require
 from timbrel.methods.melody import in_voice
-from timbrel.models.contrast import Contrast
 from timbrel.models.converter import Converter, Prosody, mel_pairs
 from timbrel.models.phonetic import PhoneticEncoder
 from timbrel.models.source_filter import PitchCurve, noise
@@ -193,7 +192,6 @@ class _Narration:
         self._tokens = self._hear(voice)
         self._guidance = networks.converter.config.guidance + voice.beyond
         self._common = self._in_common(voice.log_f0_mean or analysis.log_f0_mean)
-        self._contrast = self._stand_out(voice)
         self._corrections = [] if source is None else self._correct(voice, source.mean, residual)
         whole = None if source is None else source.content
         self._content = None if whole is None else self._on_device(whole)
@@ -238,7 +236,6 @@ class _Narration:
             common=self._common,
             guidance=self._guidance,
             correction=torch.stack(shares).sum(dim=0) if shares else None,
-            contrast=self._contrast,
         )
         return made[0].cpu()
 
@@ -252,14 +249,6 @@ class _Narration:
         if self._guidance <= 0:
             return None
         return self._networks.converter.in_common(torch.tensor([log_f0], device=self._networks.device))
-
-    def _stand_out(self, voice: Voice) -> Contrast | None:
-        """How frames are moved away from the mean of the voice, if they are to be."""
-        converter, mel = self._networks.converter, self._networks.mel
-        if (share := converter.config.contrast) <= 0:
-            return None
-        heard = [(frames["mel"][frames["speech"]], weight) for frames, weight in frames_of_each(voice)]
-        return Contrast.of(share, heard, mel, converter.synthesis.bins)
 
     def _correct(self, voice: Voice, source_mean: Tensor, residual: str) -> list[tuple[Correction, float]]:
         """Of each voice in a blend, with its weight; none where the voice has no residual."""

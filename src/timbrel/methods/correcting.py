@@ -18,12 +18,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from timbrel.analysis import Analysis
-from timbrel.audio.mel import MelSpectrogram, spread
+from timbrel.audio.mel import MelSpectrogram, centres
 from timbrel.contract import FeatureSpec
 from timbrel.models.converter import Converter, Prosody, mel_pairs
 from timbrel.models.source_filter import PitchCurve, noise
@@ -168,7 +169,7 @@ class Correction:
     ) -> None:
         self._keys = functional.normalize(content - content.mean(dim=0), dim=-1)
         self._values = share * residual
-        self._spread = spread(mel, bins).to(residual)
+        self._spread = _spread(mel, bins).to(residual)
         self._source_mean = source_mean
 
     def __call__(self, content: Tensor) -> Tensor:
@@ -176,3 +177,10 @@ class Correction:
         weights = torch.softmax(queries @ self._keys.T / _TEMPERATURE, dim=-1)
         found = (weights @ self._values).unflatten(-1, (2, -1)).flatten(1, 2)
         return torch.as_tensor(found @ self._spread)
+
+
+def _spread(mel: FeatureSpec, bins: int) -> Tensor:
+    """(D, F): from values at the mel bands' centres to frequencies, straight between two of them."""
+    frequencies = np.linspace(0.0, mel.sample_rate / 2, bins)
+    rows = [np.interp(frequencies, centres(mel), row) for row in np.eye(mel.dim)]
+    return torch.from_numpy(np.stack(rows)).float()

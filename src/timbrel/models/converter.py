@@ -16,7 +16,6 @@ from torch.nn import functional
 from timbrel.audio.mel import PRESETS
 from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
-from timbrel.models.contrast import Contrast
 from timbrel.models.convnext import ConvNeXtBlock
 from timbrel.models.crowd import Crowd
 from timbrel.models.source_filter import SourceFilter
@@ -40,8 +39,6 @@ class ConverterConfig:
             `Converter.unguided`.
         correction: the share of what it gets wrong of a voice that is put right; see
             `timbrel.methods.correcting`.
-        contrast: by how much more its frames differ from the voice's mean than it has learned to say them, as
-            a share of that difference; see `timbrel.models.contrast`.
     """
 
     content: FeatureSpec
@@ -59,7 +56,6 @@ class ConverterConfig:
     guidance: float = 0.0
     beyond: float = 0.0
     correction: float = 0.0
-    contrast: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("guidance", "beyond"):
@@ -175,26 +171,25 @@ class Converter(nn.Module):
         noise: Tensor,
         common: VoiceTokens | None = None,
         correction: Tensor | None = None,
-        contrast: Contrast | None = None,
         guidance: float = 0.0,
     ) -> Tensor:
         """Pulses and noise are the two sources, (B, 128 * (2 T - 1)), see `source_filter`.
 
         With `common`, the crowd's voice at the pitch (`Crowd.at`), `guidance` applies. `correction`, nats
-        (B, 2 T, F), is added to the log-amplitudes of both filters, and then what `contrast` makes of them.
+        (B, 2 T, F), is added to the log-amplitudes of both filters.
         """
         filters = self.filters(content, prosody, voice).float()
         if common is not None and guidance > 0:
             filters = self.guided(filters, content, prosody, common, guidance)
-        if correction is not None:
-            filters = _louder(filters, correction)
-        if contrast is not None:
-            filters = _louder(filters, contrast(filters, prosody.energy))
-        return self.render(filters, pulses, noise)
+        return self.render(filters, pulses, noise, correction)
 
-    def render(self, filters: Tensor, pulses: Tensor, noise: Tensor) -> Tensor:
+    def render(
+        self, filters: Tensor, pulses: Tensor, noise: Tensor, correction: Tensor | None = None
+    ) -> Tensor:
         """`filters` (B, 2 T, 3, F) on the two sources; see `forward`."""
         harmonic, phase, breath = filters.unbind(dim=2)
+        if correction is not None:
+            harmonic, breath = harmonic + correction, breath + correction
         return torch.as_tensor(self.synthesis(pulses, noise, harmonic, phase, breath))
 
     def guided(
@@ -241,11 +236,6 @@ class Converter(nn.Module):
     def context(self) -> int:
         """Content frames on either side that can change a frame's samples; two for the inverse STFT."""
         return 2 + self.config.blocks * (self.config.kernel // 2)
-
-
-def _louder(filters: Tensor, nats: Tensor) -> Tensor:
-    """`filters` (B, N, 3, F), whose log-amplitudes are higher by (B, N, F); the phase stays."""
-    return filters + torch.stack([nats, torch.zeros_like(nats), nats], dim=2)
 
 
 def mel_pairs(mel: Tensor, frames: int) -> tuple[Tensor, Tensor]:

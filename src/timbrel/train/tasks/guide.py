@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from timbrel.errors import ConfigError
-from timbrel.models.contrast import presence
 from timbrel.models.converter import Converter
 from timbrel.train.tasks.scenes import Scene, pitch_of
+
+#: Nats below the loudest frame at which a frame counts half, and how fast that falls, per nat.
+_HALF, _SLOPE = 4.5, 2.0
 
 
 class Guide(nn.Module):
@@ -46,7 +48,7 @@ class Guide(nn.Module):
         """
         wanted = self._wanted(pieces, voices)
         loudness = pieces.prosody.energy.flatten(1)
-        counts = presence(loudness, loudness.amax(dim=1, keepdim=True))
+        counts = torch.sigmoid(_SLOPE * (loudness - loudness.amax(dim=1, keepdim=True) + _HALF))
         difference = (filters - wanted).abs()[:, :, (0, 2)].mean(dim=(2, 3))
         return (difference * counts).sum() / counts.sum()
 
