@@ -35,7 +35,7 @@ class Settings:
         share: of the way from the base's weights to the averaged ones, where those are that are looked at and
             kept. By earlier weights half of it kept two thirds of the similarity gained (0.044 of 0.064 by
             CAM++, one speaker, four pairs) and cost a quarter of the naturalness lost (DistillMOS 0.11 of
-            0.40); by the present ones, with `beyond` 0.5, half and a sixth (0.034 of 0.069, 0.05 of 0.30).
+            0.40); by later ones, with `beyond` 0.5, half and a sixth (0.034 of 0.069, 0.05 of 0.30).
         check_every: steps between two looks at held-out speech.
         patience: looks without a gain after which it ends.
         least_gain: share of the loss that counts as one.
