@@ -36,9 +36,13 @@ def speechlike(seconds: float, sample_rate: int = 16000, pitch: float = 130.0) -
     return np.asarray(0.1 * buzz * phrases + breath, dtype=np.float32)
 
 
-def phonetic(heard: FeatureSpec = WAVEFORM) -> PhoneticEncoder:
-    """A small content encoder, whose frames have 16 values."""
-    return PhoneticEncoder(PhoneticConfig(heard, width=16, layers=1, heads=2, rotary=4, reach=3))
+def phonetic(heard: FeatureSpec = WAVEFORM, detail: int = 0) -> PhoneticEncoder:
+    """A small content encoder, whose frames have 16 values and those of the detail."""
+    sizes: dict[str, Any] = {"width": 16, "layers": 1, "heads": 2, "rotary": 4, "reach": 3}
+    encoder = PhoneticEncoder(PhoneticConfig(heard, **sizes, detail=detail, detail_after=1))
+    if detail:
+        torch.nn.init.normal_(encoder.detail_map)
+    return encoder
 
 
 def attending(
@@ -50,21 +54,25 @@ def attending(
     guidance: float = 0.0,
     beyond: float = 0.0,
     correction: float = 0.0,
+    restore: float = 0.0,
+    adopt: float = 0.0,
 ) -> Path:
     """Writes a pipeline of the bundled kind to `folder`.
 
     Args:
         heard: what the content encoder says it hears.
         encoder: fingerprint the converter asks for, if not that of the content encoder beside it.
-        guidance, beyond, correction: see `ConverterConfig`; with either of the first two, it has a crowd.
+        guidance, beyond, correction, restore, adopt: see `ConverterConfig`; with either of the first two, it
+            has a crowd, with either of the last two content has detail.
     """
     mel = PRESETS["timbrel-16k"]
     torch.manual_seed(seed)
-    content = phonetic(heard)
+    content = phonetic(heard, detail=5 if restore or adopt else 0)
     speaker = ConvSpeakerEncoder(SpeakerConfig(width=16, blocks=1, embedding_dim=8))
     wanted = replace(content.spec_out, encoder=encoder or checkpoint.fingerprint(content.state_dict()))
     sizes: dict[str, Any] = {"width": 16, "blocks": 2, "reference_width": 16, "reference_blocks": 1}
     steered: dict[str, Any] = {"guidance": guidance, "beyond": beyond, "correction": correction}
+    steered |= {"restore": restore, "adopt": adopt}
     steered["crowd"] = 3 if guidance or beyond else 0
     converter = Converter(ConverterConfig(wanted, mel, **sizes, **steered, attend_after=(0,)))
     if converter.crowd is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -24,6 +25,7 @@ from timbrel.methods.blending import blend_known, frames_of_each, pool_frames, s
 from timbrel.methods.correcting import Correction, Reference, residuals
 from timbrel.methods.joints import joints, require
 from timbrel.methods.melody import in_voice
+from timbrel.methods.rehearing import reconsidered
 from timbrel.models.converter import Converter, Prosody, mel_pairs
 from timbrel.models.phonetic import PhoneticEncoder
 from timbrel.models.source_filter import PitchCurve, noise
@@ -77,7 +79,7 @@ class AttendingMethod:
             weights = {name: one for name, one in weights.items() if not name.startswith("crowd.")}
         self._residual = f"residual-{fingerprint(weights)}" + (f"-{beyond:g}" if beyond > 0 else "")
         # One frame more for the level's gain, which runs straight from one frame to the next.
-        self.context = content.context + converter.context + REACH + 1
+        self.context = converter.config.attempts * (content.context + converter.context) + REACH + 1
 
     @classmethod
     def of(cls, parts: dict[str, Checkpoint], device: torch.device, allow_lossy: bool) -> AttendingMethod:
@@ -227,17 +229,25 @@ class _Narration:
         pulses = self._curve.pulses(first, first + frames, self._rate)[:length]
         breath = noise(start, start + length, self._seed)
         shares = [correction(content) * weight for correction, weight in self._corrections]
-        made: Tensor = networks.converter(
-            content,
-            prosody,
-            self._tokens,
-            self._on_device(pulses),
-            self._on_device(breath),
-            common=self._common,
-            guidance=self._guidance,
+        attempt = partial(
+            networks.converter,
+            prosody=prosody,
+            voice=self._tokens,
+            pulses=self._on_device(pulses),
+            noise=self._on_device(breath),
             correction=torch.stack(shares).sum(dim=0) if shares else None,
         )
+        if networks.converter.config.attempts > 1:
+            content = self._reconsidered(content, attempt(content))
+        made: Tensor = attempt(content, common=self._common, guidance=self._guidance)
         return made[0].cpu()
+
+    def _reconsidered(self, content: Tensor, attempt: Tensor) -> Tensor:
+        """What is to be said (1, T, C), once a first attempt (1, L) at it can be heard."""
+        networks = self._networks
+        whole = functional.pad(attempt, (0, self._hop * content.shape[1] - attempt.shape[1]))
+        heard = networks.content(whole[..., None])
+        return reconsidered(content, heard, networks.content.config.width, networks.converter.config)
 
     def _hear(self, voice: Voice) -> VoiceTokens:
         each = frames_of_each(voice)

@@ -39,6 +39,9 @@ class ConverterConfig:
             `Converter.unguided`.
         correction: the share of what it gets wrong of a voice that is put right; see
             `timbrel.methods.correcting`.
+        restore: the share of the words that a first attempt loses which a second one is told to make up for.
+        adopt: the share of the first attempt's detail that the second takes over; for both see
+            `timbrel.methods.rehearing`. One attempt is enough where they are 0.
     """
 
     content: FeatureSpec
@@ -56,11 +59,21 @@ class ConverterConfig:
     guidance: float = 0.0
     beyond: float = 0.0
     correction: float = 0.0
+    restore: float = 0.0
+    adopt: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("guidance", "beyond"):
             if getattr(self, name) > 0 and self.crowd <= 0:
                 raise ConfigError(f"{name} needs a crowd to keep away from: crowd must be above 0.")
+        for name in ("restore", "adopt"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} must be 0 or more: it is {getattr(self, name)}.")
+
+    @property
+    def attempts(self) -> int:
+        """How often it says a thing until it is said."""
+        return 2 if self.restore or self.adopt else 1
 
 
 @dataclass(frozen=True, slots=True)

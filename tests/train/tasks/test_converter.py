@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from timbrel import checkpoint, registry
 from timbrel.errors import ConfigError, ContractError
+from timbrel.methods.rehearing import reconsidered
 from timbrel.models.converter import Converter, Prosody, mel_pairs
 from timbrel.models.phonetic import PhoneticConfig, PhoneticEncoder
 from timbrel.models.source_filter import random_sources
@@ -285,6 +286,35 @@ def test_what_was_converted_is_said_again_in_its_own_voice(
     # And it is to become the recording, as what was rebuilt is.
     both = [float(trainer.distance(sound.detach(), first.target)[0]) for sound in (rebuilt, retold)]
     assert float(torch.as_tensor(update.logs["mel"]).detach()) == pytest.approx(np.mean(both), rel=1e-4)
+
+
+def test_what_is_learned_is_the_second_attempt(
+    taught: Path, student: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = {"restore": 0.6, "adopt": 1.2}
+    trainer = task(taught, student, model=SIZES | shares, weights=Weights(words=1.0))
+    filters, sound = trainer.model.filters, trainer._sound
+    told: list[torch.Tensor] = []
+    made: list[torch.Tensor] = []
+
+    def looking(content: torch.Tensor, prosody: Prosody, voice: VoiceTokens) -> torch.Tensor:
+        told.append(content)
+        return filters(content, prosody, voice)
+
+    def listening(found: torch.Tensor, pieces: Scene, generator: torch.Generator) -> torch.Tensor:
+        made.append(sound(found, pieces, generator))
+        return made[-1]
+
+    monkeypatch.setattr(trainer.model, "filters", looking)
+    monkeypatch.setattr(trainer, "_sound", listening)
+    next(trainer.updates(batch(taught), 0, torch.Generator().manual_seed(0)))
+    assert len(told) == 4  # pieces rebuilt, and half of them converted, twice each
+    for first, second, attempt, outcome in zip(told[::2], told[1::2], made[::2], made[1::2], strict=True):
+        heard = trainer.stage.listen(attempt, first.shape[1])
+        torch.testing.assert_close(second, reconsidered(first, heard, 16, trainer.model.config))
+        assert not torch.allclose(second, first)
+        assert outcome.requires_grad
+        assert not attempt.requires_grad
 
 
 def test_the_weights_say_what_counts(taught: Path, student: str) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbrel.audio.io import Waveform
+from timbrel.methods.rehearing import reconsidered
 from timbrel.models.converter import Converter
 from timbrel.models.source_filter import random_sources
 from timbrel.models.speaker import ConvSpeakerEncoder
@@ -218,7 +219,8 @@ class ConverterTask(Task):
         converted = rebuilt[:0]
         if self.weights.converts:
             count = len(rebuilt) if self.retell else len(rebuilt) // 2
-            pieces, others = in_other_pitch(said, count), voice.select(next_rows(count))
+            others = voice.select(next_rows(count))
+            pieces = self._reconsidered(self.model, in_other_pitch(said, count), others, generator)
             filters = self.model.filters(pieces.content, pieces.prosody, others).float()
             converted = self._sound(filters, pieces, generator)
             figures |= self._conversion(converted, scene, known)
@@ -308,10 +310,23 @@ class ConverterTask(Task):
     ) -> Tensor:
         """The scene's pieces in the voices that are recorded, (B, L), and so without the guidance that the
         model has learned: what goes beyond a voice is no recording of it."""
+        scene = self._reconsidered(model, scene, voice, generator)
         filters = model.filters(scene.content, scene.prosody, voice).float()
         common = model.in_common(pitch_of(scene.log_f0_mean, scene.prosody))
         plain = model.unguided(filters, scene.content, scene.prosody, common)
         return self._sound(plain, scene, generator)
+
+    @torch.no_grad()
+    def _reconsidered(
+        self, model: Converter, scene: Scene, voice: VoiceTokens, generator: torch.Generator
+    ) -> Scene:
+        """The scene with what the model is told after a first attempt in these voices, if it makes one."""
+        if model.config.attempts == 1:
+            return scene
+        attempt = self._say(model, scene, voice, generator)
+        heard = self.stage.listen(attempt, scene.content.shape[1])
+        words = self.stage.student.config.width
+        return replace(scene, content=reconsidered(scene.content, heard, words, model.config))
 
     def _say(self, model: Converter, scene: Scene, voice: VoiceTokens, generator: torch.Generator) -> Tensor:
         """The scene's pieces in the voices given, (B, L)."""
@@ -328,7 +343,9 @@ class ConverterTask(Task):
     ) -> Tensor:
         """The pieces, each in the voice and at the pitch of the next one's reference."""
         count = len(scene.target)
-        return self._say(model, in_other_pitch(scene, count), voice.select(next_rows(count)), generator)
+        others = voice.select(next_rows(count))
+        pieces = self._reconsidered(model, in_other_pitch(scene, count), others, generator)
+        return self._say(model, pieces, others, generator)
 
     def _rebuilding(self, rebuilt: Tensor, scene: Scene) -> dict[str, Tensor]:
         mel, spectra = self.distance(rebuilt, scene.target)

@@ -1,0 +1,29 @@
+"""A second attempt: what a converter should have been told, once it is heard what it made of it.
+
+What a content encoder says of a source is not quite free of the source's speaker, and a converter does not
+quite say what it is told. Both can be heard: the encoder listens to a first attempt. Words that it hears too
+little of are asked for more strongly, and of the detail, which tells how a sound was made and so a little of
+who made it, much is taken from the attempt, where the wanted voice makes it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from timbrel.models.converter import ConverterConfig
+
+
+def reconsidered(content: Tensor, heard: Tensor, words: int, config: ConverterConfig) -> Tensor:
+    """What a second attempt is told, (B, T, C).
+
+    Args:
+        content: what the first was told.
+        heard: in the first, as the same encoder hears it.
+        words: leading values that say which sounds they are; the others are detail.
+        config: with `restore` and `adopt`, the shares.
+    """
+    apart = heard - content
+    return content + torch.cat(
+        [-config.restore * apart[..., :words], config.adopt * apart[..., words:]], dim=-1
+    )
