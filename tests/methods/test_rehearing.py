@@ -15,7 +15,7 @@ from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
 from timbrel.methods.attending import AttendingMethod
 from timbrel.methods.rehearing import reconsidered
-from timbrel.models.converter import ConverterConfig
+from timbrel.models.converter import ConverterConfig, Prosody, mel_pairs
 from timbrel.pipeline import VoiceConverter
 
 from .making import attending, speechlike
@@ -50,9 +50,10 @@ def told(
     network, calls = method._networks.converter, []
     forward = network.forward
 
-    def listening(content: Tensor, **rest: Any) -> Tensor:
-        calls.append((content, rest, forward(content, **rest)))
-        return calls[-1][-1]
+    def listening(content: Tensor, prosody: Prosody, **rest: Any) -> Tensor:
+        made = forward(content, prosody, **rest)
+        calls.append((content, rest | {"prosody": prosody}, made))
+        return made
 
     monkeypatch.setattr(network, "forward", listening)
     return calls
@@ -76,6 +77,12 @@ def test_the_second_attempt_knows_what_is_heard_in_the_first(
     # Both parts of it differ, or this would show nothing.
     assert (second - first)[..., :16].abs().max() > 1e-3
     assert (second - first)[..., 16:].abs().max() > 1e-3
+    before, after = plainly["prosody"], finally_["prosody"]
+    _, energy = mel_pairs(networks.mel(functional.pad(attempt, (0, 128))), first.shape[1])
+    torch.testing.assert_close(after.energy, energy)
+    assert (energy - before.energy).abs().max() > 0.1
+    assert torch.equal(after.f0, before.f0)
+    assert torch.equal(after.voicing, before.voicing)
     # Only what will be heard goes beyond the voice, which takes as long again.
     assert plainly.get("guidance", 0.0) == 0.0
     assert finally_["guidance"] == 0.5

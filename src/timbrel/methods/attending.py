@@ -231,23 +231,24 @@ class _Narration:
         shares = [correction(content) * weight for correction, weight in self._corrections]
         attempt = partial(
             networks.converter,
-            prosody=prosody,
             voice=self._tokens,
             pulses=self._on_device(pulses),
             noise=self._on_device(breath),
             correction=torch.stack(shares).sum(dim=0) if shares else None,
         )
         if networks.converter.config.attempts > 1:
-            content = self._reconsidered(content, attempt(content))
-        made: Tensor = attempt(content, common=self._common, guidance=self._guidance)
+            content, prosody = self._reconsidered(content, prosody, attempt(content, prosody))
+        made: Tensor = attempt(content, prosody, common=self._common, guidance=self._guidance)
         return made[0].cpu()
 
-    def _reconsidered(self, content: Tensor, attempt: Tensor) -> Tensor:
-        """What is to be said (1, T, C), once a first attempt (1, L) at it can be heard."""
-        networks = self._networks
-        whole = functional.pad(attempt, (0, self._hop * content.shape[1] - attempt.shape[1]))
+    def _reconsidered(self, content: Tensor, prosody: Prosody, attempt: Tensor) -> tuple[Tensor, Prosody]:
+        """What is to be said and how, once a first attempt (1, L) at it can be heard."""
+        networks, frames = self._networks, content.shape[1]
+        whole = functional.pad(attempt, (0, self._hop * frames - attempt.shape[1]))
         heard = networks.content(whole[..., None])
-        return reconsidered(content, heard, networks.content.config.width, networks.converter.config)
+        _, energy = mel_pairs(networks.mel(whole), frames)
+        told = reconsidered(content, heard, networks.content.config.width, networks.converter.config)
+        return told, replace(prosody, energy=energy)
 
     def _hear(self, voice: Voice) -> VoiceTokens:
         each = frames_of_each(voice)

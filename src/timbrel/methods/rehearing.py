@@ -3,7 +3,8 @@
 What a content encoder says of a source is not quite free of the source's speaker, and a converter does not
 quite say what it is told. Both can be heard: the encoder listens to a first attempt. Words that it hears too
 little of are asked for more strongly, and of the detail, which tells how a sound was made and so a little of
-who made it, much is taken from the attempt, where the wanted voice makes it.
+who made it, much is taken from the attempt, where the wanted voice makes it. So is how loud each sound is
+beside its neighbours, which differs from voice to voice as well.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ class ConverterConfig:
         correction: the share of what it gets wrong of a voice that is put right; see
             `timbrel.methods.correcting`.
         restore: the share of the words that a first attempt loses which a second one is told to make up for.
-        adopt: the share of the first attempt's detail that the second takes over; for both see
-            `timbrel.methods.rehearing`. One attempt is enough where they are 0.
+        adopt: the share of the first attempt's detail that the second takes over, beside its energy; for
+            both see `timbrel.methods.rehearing`. One attempt is enough where they are 0.
     """
 
     content: FeatureSpec

@@ -295,10 +295,12 @@ def test_what_is_learned_is_the_second_attempt(
     trainer = task(taught, student, model=SIZES | shares, weights=Weights(words=1.0))
     filters, sound = trainer.model.filters, trainer._sound
     told: list[torch.Tensor] = []
+    loudness: list[torch.Tensor] = []
     made: list[torch.Tensor] = []
 
     def looking(content: torch.Tensor, prosody: Prosody, voice: VoiceTokens) -> torch.Tensor:
         told.append(content)
+        loudness.append(prosody.energy)
         return filters(content, prosody, voice)
 
     def listening(found: torch.Tensor, pieces: Scene, generator: torch.Generator) -> torch.Tensor:
@@ -309,10 +311,12 @@ def test_what_is_learned_is_the_second_attempt(
     monkeypatch.setattr(trainer, "_sound", listening)
     next(trainer.updates(batch(taught), 0, torch.Generator().manual_seed(0)))
     assert len(told) == 4  # pieces rebuilt, and half of them converted, twice each
-    for first, second, attempt, outcome in zip(told[::2], told[1::2], made[::2], made[1::2], strict=True):
+    pairs = zip(told[::2], told[1::2], made[::2], made[1::2], loudness[1::2], strict=True)
+    for first, second, attempt, outcome, energy in pairs:
         heard = trainer.stage.listen(attempt, first.shape[1])
         torch.testing.assert_close(second, reconsidered(first, heard, 16, trainer.model.config))
         assert not torch.allclose(second, first)
+        torch.testing.assert_close(energy, mel_pairs(trainer.stage.front_end(attempt), first.shape[1])[1])
         assert outcome.requires_grad
         assert not attempt.requires_grad
 

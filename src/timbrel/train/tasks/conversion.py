@@ -323,10 +323,9 @@ class ConverterTask(Task):
         """The scene with what the model is told after a first attempt in these voices, if it makes one."""
         if model.config.attempts == 1:
             return scene
-        attempt = self._say(model, scene, voice, generator)
-        heard = self.stage.listen(attempt, scene.content.shape[1])
+        heard = self.stage.retold(scene, self._say(model, scene, voice, generator))
         words = self.stage.student.config.width
-        return replace(scene, content=reconsidered(scene.content, heard, words, model.config))
+        return replace(heard, content=reconsidered(scene.content, heard.content, words, model.config))
 
     def _say(self, model: Converter, scene: Scene, voice: VoiceTokens, generator: torch.Generator) -> Tensor:
         """The scene's pieces in the voices given, (B, L)."""
