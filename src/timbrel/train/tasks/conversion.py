@@ -219,8 +219,7 @@ class ConverterTask(Task):
         converted = rebuilt[:0]
         if self.weights.converts:
             count = len(rebuilt) if self.retell else len(rebuilt) // 2
-            others = voice.select(next_rows(count))
-            pieces = self._reconsidered(self.model, in_other_pitch(said, count), others, generator)
+            pieces, others = self._for_the_next(self.model, said, voice, count, generator)
             filters = self.model.filters(pieces.content, pieces.prosody, others).float()
             converted = self._sound(filters, pieces, generator)
             figures |= self._conversion(converted, scene, known)
@@ -341,10 +340,15 @@ class ConverterTask(Task):
         self, model: Converter, scene: Scene, voice: VoiceTokens, generator: torch.Generator
     ) -> Tensor:
         """The pieces, each in the voice and at the pitch of the next one's reference."""
-        count = len(scene.target)
-        others = voice.select(next_rows(count))
-        pieces = self._reconsidered(model, in_other_pitch(scene, count), others, generator)
+        pieces, others = self._for_the_next(model, scene, voice, len(scene.target), generator)
         return self._say(model, pieces, others, generator)
+
+    def _for_the_next(
+        self, model: Converter, scene: Scene, voice: VoiceTokens, count: int, generator: torch.Generator
+    ) -> tuple[Scene, VoiceTokens]:
+        """The first pieces as the model is told to say them in the next ones' voices, and these."""
+        others = voice.select(next_rows(count))
+        return self._reconsidered(model, in_other_pitch(scene, count), others, generator), others
 
     def _rebuilding(self, rebuilt: Tensor, scene: Scene) -> dict[str, Tensor]:
         mel, spectra = self.distance(rebuilt, scene.target)
