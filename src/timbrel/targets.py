@@ -29,7 +29,7 @@ def parse_targets(texts: Sequence[str | Path]) -> tuple[Target, ...]:
     Raises:
         ConfigError: a weight is not a positive number, or not all of several targets have one.
     """
-    targets = tuple(_parse(str(text)) for text in texts)
+    targets = tuple(parse_target(str(text)) for text in texts)
     weighted = [target for target in targets if target.weight is not None]
     for target in weighted:
         try:
@@ -64,7 +64,8 @@ def target_voice(converter: VoiceConverter, targets: Sequence[Target], *, denois
     return _voice(converter, targets, denoise)
 
 
-def _parse(text: str) -> Target:
+def parse_target(text: str) -> Target:
+    """PATH or PATH:WEIGHT; the weight is any number."""
     name, colon, number = text.rpartition(":")
     if not colon or not name or Path(text).exists():
         return Target(Path(text))

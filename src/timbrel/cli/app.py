@@ -11,6 +11,7 @@ import typer
 from timbrel import __version__
 from timbrel.cli import (
     adapt,
+    average,
     calibrate,
     compose,
     convert,
@@ -26,6 +27,7 @@ from timbrel.cli import (
     models,
     prepare,
     pull,
+    remake,
     teach,
     train,
     trials,
@@ -71,6 +73,8 @@ for command in (
     corpus,
     teach,
     train,
+    average,
+    remake,
     adapt,
     verify,
     identify,

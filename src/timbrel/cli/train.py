@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from timbrel.train.log import Screen
+
+
+MinutesOption = Annotated[
+    float, typer.Option(help="Save and stop after so many, to go on another time.", show_default=False)
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,9 +43,10 @@ def train(
         bool, typer.Option("--accept-changes", help="Resume although the recipe has changed.")
     ] = False,
     cpu: Annotated[bool, typer.Option("--cpu", help="Train on the CPU even where there is a GPU.")] = False,
+    minutes: MinutesOption = math.inf,
 ) -> None:
     """Train a model by a recipe; Ctrl-C saves and stops."""
-    _require_extra()
+    require_extra()
     from timbrel.train import loop
     from timbrel.train.recipe import load
 
@@ -47,12 +54,19 @@ def train(
     folder = out or Path("runs") / settings.name
     with _screen() as screen:
         path = loop.run(
-            settings, folder, resume=resume, accept_changes=accept_changes, cpu=cpu, screen=screen
+            settings,
+            folder,
+            resume=resume,
+            accept_changes=accept_changes,
+            cpu=cpu,
+            minutes=minutes,
+            screen=screen,
         )
     typer.echo(f"{path}")
 
 
-def _require_extra() -> None:
+def require_extra() -> None:
+    """Raises TrainingError where the packages that training needs are missing."""
     try:
         import accelerate  # noqa: F401
         import tensorboard  # noqa: F401

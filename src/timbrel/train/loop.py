@@ -48,11 +48,12 @@ def run(
     resume: bool = False,
     accept_changes: bool = False,
     cpu: bool = False,
+    minutes: float = math.inf,
     screen: Screen | None = None,
 ) -> Path:
     """Trains from the start, or on from the newest checkpoint in `out`; returns the last checkpoint.
 
-    Ctrl-C and SIGTERM save a checkpoint and return.
+    Ctrl-C, SIGTERM and the end of the given minutes save a checkpoint and return.
 
     Raises:
         ConfigError: the recipe does not fit its task.
@@ -61,6 +62,9 @@ def run(
         TrainingError: `out` holds a run that is not to be resumed, or was made by another recipe,
             a loss is no longer a number, or `out` cannot be written any more.
     """
+    if not minutes > 0:
+        raise ConfigError(f"The minutes to train for must be above 0, not {minutes:g}.")
+    until = time.monotonic() + 60 * minutes
     accelerator = Accelerator(mixed_precision=recipe.run.precision, cpu=cpu)
     _require_all_processes(accelerator)
     progress, newest = state.start(out, to_tables(recipe), resume, accept_changes)
@@ -76,7 +80,7 @@ def run(
     accelerator.wait_for_everyone()
     screen = screen if screen and accelerator.is_main_process else Silent()
     try:
-        return Run(recipe, out, task, data, validation, accelerator, screen, progress, newest).go()
+        return Run(recipe, out, task, data, validation, accelerator, screen, progress, newest).go(until)
     except OSError as error:  # of the log, or of what is no part of a checkpoint
         reason = error.strerror or error
         text = f"{out} cannot be written: {reason}; its checkpoints are intact: make room, and --resume."
@@ -120,8 +124,8 @@ class Run:
         self.log = Log(out, progress.step) if accelerator.is_main_process else None
         self._begun = time.monotonic() - progress.seconds
 
-    def go(self) -> Path:
-        """Steps until the recipe's end, early stopping, or a signal."""
+    def go(self, until: float) -> Path:
+        """Steps until the recipe's end, early stopping, a signal, or a moment by the monotonic clock."""
         steps = self.recipe.run.steps
         self.screen.say(
             f"{counted(len(self.data.clips), 'clip')} of {counted(len(self.data.speakers), 'speaker')}, "
@@ -133,7 +137,7 @@ class Run:
             with stop_signals() as stopping:
                 while self.progress.step < steps and not self._is_over():
                     self._advance()
-                    if self._any_process(bool(stopping)):
+                    if self._any_process(bool(stopping) or time.monotonic() >= until):
                         self._save()
                         self.screen.say(f"stopped at step {self.progress.step}; go on with --resume")
                         return self.checkpoint

@@ -183,7 +183,7 @@ def load(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     path = find(name_or_path)
     tables = read_toml(path)
     for override in overrides:
-        _apply(tables, override)
+        apply(tables, override)
     return decode_config(tables, Recipe, name=str(path))
 
 
@@ -234,7 +234,7 @@ def _flat(tables: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any
             yield f"{where}{key}", list(value) if isinstance(value, tuple) else value
 
 
-def _apply(tables: dict[str, Any], override: str) -> None:
+def apply(tables: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not all(key.split(".")):
         raise ConfigError(f'--set {override}: expected "key=value", such as run.steps=2000.')
