@@ -52,6 +52,12 @@ class Analysis:
         return _lengthen(self.voicing[first : first + frames], frames)
 
 
+def first_speech_frame(analysis: Analysis) -> int:
+    """Where `first_speech` begins."""
+    latest = max(0.0, analysis.samples / SAMPLE_RATE - FEW_SPEECH_SECONDS)
+    return int(min(analysis.first_voiced_seconds, latest) * SAMPLE_RATE + 0.5) // HOP
+
+
 def first_speech(
     analysis: Analysis, blocks: Iterable[np.ndarray], sample_rate: int, seconds: float
 ) -> np.ndarray:
@@ -60,8 +66,7 @@ def first_speech(
     Where that is near the end they begin earlier, at `FEW_SPEECH_SECONDS` before it. `blocks` are at
     `sample_rate`; no more of them is read than is needed.
     """
-    latest = max(0.0, analysis.samples / SAMPLE_RATE - FEW_SPEECH_SECONDS)
-    skip = round(min(analysis.first_voiced_seconds, latest) * sample_rate)
+    skip = round(first_speech_frame(analysis) * HOP / SAMPLE_RATE * sample_rate)
     wanted = round(seconds * sample_rate)
     heard = np.zeros(0, dtype=np.float32)
     for block in blocks:

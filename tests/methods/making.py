@@ -56,14 +56,15 @@ def attending(
     correction: float = 0.0,
     restore: float = 0.0,
     adopt: float = 0.0,
+    **shares: float,
 ) -> Path:
     """Writes a pipeline of the bundled kind to `folder`.
 
     Args:
         heard: what the content encoder says it hears.
         encoder: fingerprint the converter asks for, if not that of the content encoder beside it.
-        guidance, beyond, correction, restore, adopt: see `ConverterConfig`; with either of the first two, it
-            has a crowd, with either of the last two content has detail.
+        guidance, beyond, correction, restore, adopt, shares: see `ConverterConfig`; with either of the first
+            two, it has a crowd, with restore or adopt content has detail.
     """
     mel = PRESETS["timbrel-16k"]
     torch.manual_seed(seed)
@@ -72,7 +73,7 @@ def attending(
     wanted = replace(content.spec_out, encoder=encoder or checkpoint.fingerprint(content.state_dict()))
     sizes: dict[str, Any] = {"width": 16, "blocks": 2, "reference_width": 16, "reference_blocks": 1}
     steered: dict[str, Any] = {"guidance": guidance, "beyond": beyond, "correction": correction}
-    steered |= {"restore": restore, "adopt": adopt}
+    steered |= {"restore": restore, "adopt": adopt, **shares}
     steered["crowd"] = 3 if guidance or beyond else 0
     converter = Converter(ConverterConfig(wanted, mel, **sizes, **steered, attend_after=(0,)))
     if converter.crowd is not None:

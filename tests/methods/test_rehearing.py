@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,8 +15,9 @@ from timbrel.audio.io import Waveform
 from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
 from timbrel.methods.attending import AttendingMethod
-from timbrel.methods.rehearing import reconsidered
+from timbrel.methods.rehearing import reconsidered, speech
 from timbrel.models.converter import ConverterConfig, Prosody, mel_pairs
+from timbrel.models.voice_tokens import VoiceTokens
 from timbrel.pipeline import VoiceConverter
 
 from .making import attending, speechlike
@@ -35,7 +37,7 @@ def test_lost_words_are_given_back_and_detail_is_taken_over() -> None:
     torch.testing.assert_close(whole, torch.tensor([[[1.0, 2.0, 7.0]]]))
 
 
-@pytest.mark.parametrize("shares", [{"restore": -0.1}, {"adopt": -1.0}])
+@pytest.mark.parametrize("shares", [{"restore": -0.1}, {"adopt": -1.0}, {"contrast": -0.5}])
 def test_shares_are_not_below_0(shares: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(shares))} must be 0 or more"):
         ConverterConfig(CONTENT, **shares)
@@ -50,9 +52,9 @@ def told(
     network, calls = method._networks.converter, []
     forward = network.forward
 
-    def listening(content: Tensor, prosody: Prosody, **rest: Any) -> Tensor:
-        made = forward(content, prosody, **rest)
-        calls.append((content, rest | {"prosody": prosody}, made))
+    def listening(content: Tensor, prosody: Prosody, voice: VoiceTokens, **rest: Any) -> Tensor:
+        made = forward(content, prosody, voice, **rest)
+        calls.append((content, rest | {"prosody": prosody, "voice": voice}, made))
         return made
 
     monkeypatch.setattr(network, "forward", listening)
@@ -100,12 +102,62 @@ def test_where_nothing_is_given_back_or_taken_over_one_attempt_is_enough(
     assert len(calls) == 1
 
 
+def test_the_second_attempt_keeps_away_from_the_voice_that_the_first_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny", contrast=0.5))
+    voice = converter.enrol(recording(4.0))
+    calls = told(converter, monkeypatch)
+    converter.convert(recording(2.0, pitch=180.0), voice)
+    (content, plainly, attempt), (again, finally_, made) = calls
+    assert torch.equal(content, again)
+    assert plainly["voice"].attempt is None
+    first = finally_["voice"].attempt
+    assert isinstance(converter._method, AttendingMethod)
+    networks = converter._method._networks
+    whole = functional.pad(attempt, (0, 128))
+    with torch.inference_mode():
+        heard = networks.content(whole[..., None])
+        pairs, _ = mel_pairs(networks.mel(whole), content.shape[1])
+        expected = networks.converter.reference(heard, pairs, speech(plainly["prosody"].energy))
+    torch.testing.assert_close(first.tokens, expected.tokens)
+    assert torch.equal(first.mask, expected.mask)
+    assert 0 < int(first.mask.sum()) < first.mask.numel()  # it pauses
+    assert (made - attempt).abs().max() > 1e-4
+
+
+def test_a_long_source_is_attempted_once_for_what_its_voice_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By 16 s of it from its first voiced sound on."""
+    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny", contrast=0.5))
+    voice = converter.enrol(recording(4.0))
+    calls = told(converter, monkeypatch)
+    silence, said = torch.zeros(16000 * 4), recording(20.0, pitch=180.0).samples.flatten()
+    converter.convert(Waveform(torch.cat([silence, said]), 16000), voice)
+    stretch, *windows = calls
+    assert stretch[0].shape[1] == 1000
+    assert len(windows) == 4  # two, each in two attempts
+    attempts = [call[1]["voice"].attempt for call in windows]
+    assert attempts[0] is None and attempts[2] is None
+    assert attempts[1] is attempts[3]
+    assert attempts[1].mask.shape[1] == 1000
+
+
+def test_without_any_voice_there_is_nothing_to_keep_away_from(tmp_path: Path) -> None:
+    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny", contrast=0.5))
+    hiss = torch.from_numpy(np.random.default_rng(0).standard_normal(24000).astype(np.float32)) * 0.01
+    made = converter.convert(Waveform(hiss, 16000), converter.enrol(recording(4.0))).waveform
+    assert made.shape == hiss.shape
+    assert bool(made.isfinite().all())
+
+
 @pytest.mark.parametrize("seconds", [2.5, 18.0])
 def test_windows_of_second_attempts_give_the_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
-    path = attending(tmp_path / "tiny", correction=0.8, restore=0.6, adopt=1.2)
-    converter = VoiceConverter.from_pretrained(path)
+    shares = {"restore": 0.6, "adopt": 1.2, "contrast": 0.5, "articulate": 0.3}
+    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny", correction=0.8, **shares))
     voice, source = converter.enrol(recording(4.0)), recording(seconds, pitch=180.0)
     whole = converter.convert(source, voice).waveform
     monkeypatch.setattr("timbrel.pipeline.WINDOW_SECONDS", 0.5)

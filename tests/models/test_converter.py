@@ -13,7 +13,14 @@ from timbrel.audio.mel import PRESETS
 from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
 from timbrel.models import SpeakerEncoder
-from timbrel.models.converter import Converter, ConverterConfig, Prosody, mel_pairs
+from timbrel.models.converter import (
+    Converter,
+    ConverterConfig,
+    Prosody,
+    ReferenceAttention,
+    articulated,
+    mel_pairs,
+)
 from timbrel.models.crowd import Crowd
 from timbrel.models.speaker import ConvSpeakerEncoder, SpeakerConfig
 from timbrel.models.voice_tokens import VoiceTokens
@@ -66,6 +73,47 @@ def test_the_content_seen_by_a_frame_is_what_context_says() -> None:
     )
     trunk = model.context - 2  # the rest of `context` is for the inverse STFT
     assert (int(changed.min()), int(changed.max())) == (30 - trunk, 30 + trunk)
+
+
+def test_frames_are_articulated_by_what_is_around_them() -> None:
+    content = torch.zeros(1, 60, 1)
+    content[0, 30] = 5.0
+    told = articulated(content, 0.4)[0, :, 0]
+    assert float(told[30]) == pytest.approx(5.0 + 0.4 * (5.0 - 5.0 / 25))
+    near = [*range(18, 30), *range(31, 43)]
+    torch.testing.assert_close(told[near], torch.full((24,), -0.4 * 5.0 / 25))
+    assert not told[:18].any() and not told[43:].any()
+    # What does not change is not farther from anything, at the ends either.
+    torch.testing.assert_close(articulated(torch.ones(2, 7, 3), 0.4), torch.ones(2, 7, 3))
+    assert articulated(content, 0.0) is content
+
+
+def test_what_articulates_sees_farther() -> None:
+    model = Converter(replace(TINY, articulate=0.3)).eval()
+    content, changed = torch.randn(1, 80, 12), torch.zeros(1, 80, 12)
+    changed[0, 40] = 1.0
+    with torch.no_grad():
+        before, after = (
+            model.filters(told, _prosody(80), _voice(model)).unflatten(1, (80, 2)).flatten(2)
+            for told in (content, content + changed)
+        )
+    found = _changed_frames(before, after)
+    reach = model.context - 2  # of which the inverse STFT has two
+    assert reach == _converter().context - 2 + 12
+    assert found[0] == 40 - reach
+    assert found[-1] == 40 + reach
+
+
+def test_what_is_found_goes_away_from_what_the_attempt_has() -> None:
+    look, plain = (ReferenceAttention(16, 16, 2, contrast=share) for share in (0.5, 0.0))
+    plain.load_state_dict(look.state_dict())
+    model, frames = _converter(), torch.randn(1, 9, 16)
+    voice, attempt = _voice(model, seed=1), _voice(model, frames=30, seed=2)
+    found, there = (plain(frames, one) - frames for one in (voice, attempt))
+    made = look(frames, replace(voice, attempt=attempt)) - frames
+    torch.testing.assert_close(made, found + 0.5 * (found - there))
+    assert torch.equal(look(frames, voice), plain(frames, voice))
+    assert (found - there).abs().max() > 1e-3
 
 
 def test_frames_that_are_masked_out_do_not_matter() -> None:
@@ -175,7 +223,10 @@ def test_mel_pairs_put_two_frames_side_by_side() -> None:
 def test_voices_are_selected_by_row() -> None:
     voice = VoiceTokens(*(torch.arange(3.0).view(3, 1, 1) for _ in range(3)))
     other = voice.select(torch.tensor([2, 0]))
-    assert all(getattr(other, name).flatten().tolist() == [2, 0] for name in VoiceTokens.__slots__)
+    assert all(getattr(other, name).flatten().tolist() == [2, 0] for name in ("tokens", "mask", "summary"))
+    assert other.attempt is None
+    again = replace(voice, attempt=voice).select(torch.tensor([1])).attempt
+    assert again is not None and again.tokens.flatten().tolist() == [1]
 
 
 def test_the_speaker_encoder_gives_unit_vectors_at_any_length() -> None:

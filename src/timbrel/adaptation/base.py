@@ -13,7 +13,8 @@ from timbrel import registry
 from timbrel.audio.mel import MelSpectrogram
 from timbrel.checkpoint import Checkpoint
 from timbrel.errors import CheckpointError
-from timbrel.methods.attending import AttendingMethod, Networks
+from timbrel.methods.attending import AttendingMethod
+from timbrel.methods.narrating import Networks
 from timbrel.models.converter import Converter
 from timbrel.models.phonetic import PhoneticEncoder
 from timbrel.models.speaker import ConvSpeakerEncoder

@@ -5,6 +5,10 @@ quite say what it is told. Both can be heard: the encoder listens to a first att
 little of are asked for more strongly, and of the detail, which tells how a sound was made and so a little of
 who made it, much is taken from the attempt, where the wanted voice makes it. So is how loud each sound is
 beside its neighbours, which differs from voice to voice as well.
+
+A converter does not quite have the voice either. The attempt can be heard as if it were a reference: what the
+attentions find in the true one is moved away from what they would find in the attempt, by `contrast` times
+the difference (`models.converter.ReferenceAttention`), as a steersman holds against the drift.
 """
 
 from __future__ import annotations
@@ -13,6 +17,9 @@ import torch
 from torch import Tensor
 
 from timbrel.models.converter import ConverterConfig
+
+#: Nats below the loudest frame of what is said, down to which it counts as speech.
+_SPEECH_RANGE = 6.0
 
 
 def reconsidered(content: Tensor, heard: Tensor, words: int, config: ConverterConfig) -> Tensor:
@@ -28,3 +35,9 @@ def reconsidered(content: Tensor, heard: Tensor, words: int, config: ConverterCo
     return content + torch.cat(
         [-config.restore * apart[..., :words], config.adopt * apart[..., words:]], dim=-1
     )
+
+
+def speech(energy: Tensor) -> Tensor:
+    """Where there is any in a piece, (B, T), by its energies (B, T, 2)."""
+    loudness = energy.mean(dim=-1)
+    return loudness > loudness.amax(dim=1, keepdim=True) - _SPEECH_RANGE

@@ -21,6 +21,9 @@ from timbrel.models.crowd import Crowd
 from timbrel.models.source_filter import SourceFilter
 from timbrel.models.voice_tokens import VoiceTokens
 
+#: Content frames, 0.4 s, beside which `articulated` sees each.
+_AROUND = 25
+
 
 @dataclass(frozen=True, slots=True)
 class ConverterConfig:
@@ -40,8 +43,11 @@ class ConverterConfig:
         correction: the share of what it gets wrong of a voice that is put right; see
             `timbrel.methods.correcting`.
         restore: the share of the words that a first attempt loses which a second one is told to make up for.
-        adopt: the share of the first attempt's detail that the second takes over, beside its energy; for
-            both see `timbrel.methods.rehearing`. One attempt is enough where they are 0.
+        adopt: the share of the first attempt's detail that the second takes over, beside its energy.
+        contrast: how far what the second finds of the voice goes beyond, away from what it finds in the first
+            attempt, as a share of what lies between the two; for all three see
+            `timbrel.methods.rehearing`. One attempt is enough where they are 0.
+        articulate: by what share words are farther from what is said around them than the content says.
     """
 
     content: FeatureSpec
@@ -61,19 +67,21 @@ class ConverterConfig:
     correction: float = 0.0
     restore: float = 0.0
     adopt: float = 0.0
+    contrast: float = 0.0
+    articulate: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("guidance", "beyond"):
             if getattr(self, name) > 0 and self.crowd <= 0:
                 raise ConfigError(f"{name} needs a crowd to keep away from: crowd must be above 0.")
-        for name in ("restore", "adopt"):
+        for name in ("restore", "adopt", "contrast", "articulate"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} must be 0 or more: it is {getattr(self, name)}.")
 
     @property
     def attempts(self) -> int:
         """How often it says a thing until it is said."""
-        return 2 if self.restore or self.adopt else 1
+        return 2 if self.restore or self.adopt or self.contrast else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +129,14 @@ class ReferenceEncoder(nn.Module):
 
 
 class ReferenceAttention(nn.Module):
-    """A look from the trunk's frames (B, T, D) at the reference's tokens; added to the frames."""
+    """A look from the trunk's frames (B, T, D) at the reference's tokens; added to the frames.
 
-    def __init__(self, width: int, token_width: int, heads: int) -> None:
+    Where there is a first attempt at the voice, what is found there is kept away from by a share, `contrast`.
+    """
+
+    def __init__(self, width: int, token_width: int, heads: int, contrast: float = 0.0) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.contrast = heads, contrast
         self.norm = nn.LayerNorm(width)
         self.query = nn.Linear(width, token_width)
         self.key_value = nn.Linear(token_width, 2 * token_width)
@@ -133,10 +144,17 @@ class ReferenceAttention(nn.Module):
 
     def forward(self, frames: Tensor, voice: VoiceTokens) -> Tensor:
         query = self._split(self.query(self.norm(frames)))
+        found = self._find(query, voice)
+        if voice.attempt is not None:
+            found = found + self.contrast * (found - self._find(query, voice.attempt))
+        return frames + torch.as_tensor(self.out(found))
+
+    def _find(self, query: Tensor, voice: VoiceTokens) -> Tensor:
+        """What queries (B, heads, T, W / heads) find there, (B, T, W)."""
         key, value = (self._split(part) for part in self.key_value(voice.tokens).chunk(2, dim=-1))
         mask = voice.mask[:, None, None]
         found = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return frames + torch.as_tensor(self.out(found.transpose(1, 2).flatten(2)))
+        return found.transpose(1, 2).flatten(2)
 
     def _split(self, frames: Tensor) -> Tensor:
         split: Tensor = frames.unflatten(-1, (self.heads, -1))
@@ -162,7 +180,9 @@ class Converter(nn.Module):
         )
         self.attention = nn.ModuleDict(
             {
-                str(index): ReferenceAttention(config.width, config.reference_width, config.heads)
+                str(index): ReferenceAttention(
+                    config.width, config.reference_width, config.heads, config.contrast
+                )
                 for index in config.attend_after
             }
         )
@@ -237,6 +257,7 @@ class Converter(nn.Module):
         (B, 2 T, 3, F)."""
         pitch = torch.log2(prosody.f0 / 150.0).unsqueeze(-1)
         voicing = prosody.voicing.unsqueeze(-1)
+        content = articulated(content, self.config.articulate)
         frames = self.embed(torch.cat([content, pitch * voicing, voicing, prosody.energy / 2.0], dim=-1))
         for index, block in enumerate(self.blocks):
             frames = block(frames, voice.summary)
@@ -248,7 +269,18 @@ class Converter(nn.Module):
     @property
     def context(self) -> int:
         """Content frames on either side that can change a frame's samples; two for the inverse STFT."""
-        return 2 + self.config.blocks * (self.config.kernel // 2)
+        around = _AROUND // 2 if self.config.articulate else 0
+        return 2 + self.config.blocks * (self.config.kernel // 2) + around
+
+
+def articulated(content: Tensor, share: float) -> Tensor:
+    """Content (B, T, C), each frame by a share farther from the mean of the 0.4 s around it."""
+    if not share:
+        return content
+    around = functional.avg_pool1d(
+        content.transpose(1, 2), _AROUND, stride=1, padding=_AROUND // 2, count_include_pad=False
+    )
+    return content + share * (content - around.transpose(1, 2))
 
 
 def mel_pairs(mel: Tensor, frames: int) -> tuple[Tensor, Tensor]:

@@ -28,6 +28,8 @@ from timbrel.train.recipe import DataRecipe
 from timbrel.train.tasks.conversion import ConverterTask, Weights
 from timbrel.train.tasks.converter import Settings, build
 from timbrel.train.tasks.ears import Ears
+from timbrel.train.tasks.exchange import in_other_pitch
+from timbrel.train.tasks.guide import filter_distance
 from timbrel.train.tasks.scenes import Disturbance, Scene
 from timbrel.train.taught import speaker_vectors
 from timbrel.train.teachers import Resemblyzer
@@ -291,15 +293,17 @@ def test_what_was_converted_is_said_again_in_its_own_voice(
 def test_what_is_learned_is_the_second_attempt(
     taught: Path, student: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shares = {"restore": 0.6, "adopt": 1.2}
+    shares = {"restore": 0.6, "adopt": 1.2, "contrast": 0.5, "articulate": 0.3}
     trainer = task(taught, student, model=SIZES | shares, weights=Weights(words=1.0))
     filters, sound = trainer.model.filters, trainer._sound
     told: list[torch.Tensor] = []
+    voices: list[VoiceTokens] = []
     loudness: list[torch.Tensor] = []
     made: list[torch.Tensor] = []
 
     def looking(content: torch.Tensor, prosody: Prosody, voice: VoiceTokens) -> torch.Tensor:
         told.append(content)
+        voices.append(voice)
         loudness.append(prosody.energy)
         return filters(content, prosody, voice)
 
@@ -319,6 +323,15 @@ def test_what_is_learned_is_the_second_attempt(
         torch.testing.assert_close(energy, mel_pairs(trainer.stage.front_end(attempt), first.shape[1])[1])
         assert outcome.requires_grad
         assert not attempt.requires_grad
+    for before, after, attempt in zip(voices[::2], voices[1::2], made[::2], strict=True):
+        assert before.attempt is None
+        assert after.attempt is not None and not after.attempt.tokens.requires_grad
+        frames = after.attempt.tokens.shape[1]
+        pairs_of, _ = mel_pairs(trainer.stage.front_end(attempt.detach()), frames)
+        heard = trainer.stage.listen(attempt.detach(), frames)
+        with torch.no_grad():
+            again = trainer.model.reference(heard, pairs_of, after.attempt.mask)
+        torch.testing.assert_close(after.attempt.tokens, again.tokens)
 
 
 def test_the_weights_say_what_counts(taught: Path, student: str) -> None:
@@ -511,7 +524,7 @@ def test_runs_of_all_kinds_one_after_the_other(
         ({"speaker": "runs/timbrel-speaker/final"}, "settings.speaker, a checkpoint"),
         ({"weights": Weights(guided=1.0)}, "settings.guide, a checkpoint"),
         ({"guide": "runs/timbrel-converter/final"}, "settings.guide, a checkpoint"),
-        ({"beyond": 0.0}, r"settings\.beyond must be above 0"),
+        ({"beyond": -0.1}, r"settings\.beyond must be at least 0"),
         ({"discriminators_alone": 10}, r"settings\.discriminators_alone needs discriminators"),
     ],
 )
@@ -570,8 +583,8 @@ def guide(taught: Path, student: str, tmp_path: Path) -> str:
     return _guide(tmp_path / "guide", taught, student, people=2)
 
 
-def _guide(path: Path, taught: Path, student: str, people: int) -> str:
-    made = task(taught, student, model={**SIZES, "crowd": 2, "crowd_tokens": 3}).averaged
+def _guide(path: Path, taught: Path, student: str, people: int, **shares: float) -> str:
+    made = task(taught, student, model={**SIZES, "crowd": 2, "crowd_tokens": 3, **shares}).averaged
     generator = torch.Generator().manual_seed(4)
     assert made.crowd is not None
     for place, f0 in enumerate((110.0, 220.0)[:people]):
@@ -595,13 +608,15 @@ def test_the_guide_is_as_far_as_it_goes_beyond_its_own_voice(taught: Path, stude
     there = torch.tensor([1, 2, 3, 0])
     own = registry.build(checkpoint.read(guide))
     assert isinstance(own, Converter)
+    pieces = in_other_pitch(scene, 4)
     with torch.no_grad():
         voice = own.reference(scene.reference_content, scene.reference_mel, scene.mask).select(there)
-        filters = own.filters(scene.content, scene.prosody, voice).float()
+        filters = own.filters(pieces.content, pieces.prosody, voice).float()
     far = {}
     for share, trainer in made.items():
         assert trainer.guide is not None
-        far[share] = float(trainer.guide.distance(filters, scene, there))
+        wanted = trainer._wanted(trainer.guide, scene, 4, torch.Generator())
+        far[share] = float(filter_distance(filters, wanted, pieces.prosody.energy))
     assert far[0.5] > 1e-4
     assert far[0.25] == pytest.approx(0.5 * far[0.5], rel=1e-3)
     assert far[1.0] == pytest.approx(2.0 * far[0.5], rel=1e-3)
@@ -627,30 +642,38 @@ def test_who_learned_from_a_guide_knows_how_far_it_goes_beyond_voices(
     assert alone.export().config.beyond == 0.0
 
 
-def test_the_guide_is_compared_where_there_is_speech_and_not_in_phase(
-    taught: Path, student: str, guide: str
-) -> None:
-    trainer = task(taught, student, guide=guide, weights=Weights(guided=1.0))
-    assert trainer.guide is not None
-    scene = trainer.stage.clean(batch(taught))
-    there = torch.tensor([1, 2, 3, 0])
-    frames = 2 * scene.content.shape[1]
-    energy = torch.zeros(4, frames // 2, 2)
-    energy[:, : frames // 4] = -20.0  # the first half is silent
-    scene = replace(scene, prosody=replace(scene.prosody, energy=energy))
-    wanted = trainer.guide._wanted(scene, there)
+def test_a_guide_is_heard_in_its_last_attempt(taught: Path, student: str, tmp_path: Path) -> None:
+    """With no guidance, and for a student that makes one: what it is told after its own first attempt."""
+    path = _guide(tmp_path / "guide", taught, student, people=0, restore=0.6, adopt=1.25)
+    trainer = task(taught, student, guide=path, beyond=0.0, weights=Weights(guided=1.0))
+    assert trainer.guide is not None and trainer.model.config.attempts == 1
+    scene, there = trainer.stage.clean(batch(taught)), torch.tensor([1, 2, 3, 0])
+    own, pieces = trainer.guide.converter, in_other_pitch(scene, 4)
+    with torch.no_grad():
+        voice = own.reference(scene.reference_content, scene.reference_mel, scene.mask).select(there)
+        first = own.filters(pieces.content, pieces.prosody, voice).float()
+        length, generator = scene.target.shape[1], torch.Generator().manual_seed(3)
+        sources = random_sources(pieces.prosody.f0, trainer.stage.hop, length, 16_000, generator)
+        heard = trainer.stage.retold(pieces, own.render(first, *sources).float())
+        words = trainer.stage.student.config.width
+        told = pieces.content + 1.25 * (heard.content - pieces.content)
+        told[..., :words] = pieces.content[..., :words] + 0.6 * (pieces.content - heard.content)[..., :words]
+        second = own.filters(told, heard.prosody, voice).float()
+    wanted = trainer._wanted(trainer.guide, scene, 4, torch.Generator().manual_seed(3))
+    assert torch.allclose(wanted, second, atol=1e-5)
+    assert float((wanted - first).abs().mean()) > 1e-3
 
-    def distance(change: torch.Tensor) -> float:
-        assert trainer.guide is not None
-        return float(trainer.guide.distance(wanted + change, scene, there))
 
+def test_filters_are_compared_where_there_is_speech_and_not_in_phase() -> None:
+    wanted, energy = torch.randn(4, 12, 3, 9), torch.zeros(4, 6, 2)
+    energy[:, :3] = -20.0  # the first half is silent
     silent, spoken, phase = (torch.zeros_like(wanted) for _ in range(3))
-    silent[:, : frames // 2] = 3.0
-    spoken[:, frames // 2 :, (0, 2)] = 3.0
+    silent[:, :6] = 3.0
+    spoken[:, 6:, (0, 2)] = 3.0
     phase[:, :, 1] = 3.0
-    assert distance(silent) == pytest.approx(0.0, abs=1e-4)
-    assert distance(phase) == 0.0
-    assert distance(spoken) == pytest.approx(3.0, rel=1e-3)
+    assert float(filter_distance(wanted + silent, wanted, energy)) == pytest.approx(0.0, abs=1e-4)
+    assert float(filter_distance(wanted + phase, wanted, energy)) == 0.0
+    assert float(filter_distance(wanted + spoken, wanted, energy)) == pytest.approx(3.0, rel=1e-3)
 
 
 def test_only_the_student_learns_from_the_guide(taught: Path, student: str, guide: str) -> None:
@@ -675,12 +698,15 @@ def test_only_the_student_learns_from_the_guide(taught: Path, student: str, guid
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_a_guide_with_nobody_in_its_crowd_or_of_other_content_is_refused(
+def test_a_guide_with_nothing_to_teach_or_of_other_content_is_refused(
     taught: Path, student: str, tmp_path: Path
 ) -> None:
     weights = Weights(guided=1.0)
     with pytest.raises(ConfigError, match=r"settings\.guide: .*: there is nobody in its crowd"):
         task(taught, student, guide=_guide(tmp_path / "empty", taught, student, people=0), weights=weights)
+    alone = _guide(tmp_path / "alone", taught, student, people=2)
+    with pytest.raises(ConfigError, match=r"settings\.guide: .*: it makes one attempt"):
+        task(taught, student, guide=alone, beyond=0.0, weights=weights)
     with pytest.raises(ConfigError, match=r"settings\.guide: .* holds a phonetic, not a Converter"):
         task(taught, student, guide=student, weights=weights)
     torch.manual_seed(5)

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbrel.audio.io import Waveform
-from timbrel.methods.rehearing import reconsidered
-from timbrel.models.converter import Converter
+from timbrel.methods.rehearing import reconsidered, speech
+from timbrel.models.converter import Converter, mel_pairs
 from timbrel.models.source_filter import random_sources
 from timbrel.models.speaker import ConvSpeakerEncoder
 from timbrel.models.voice_tokens import VoiceTokens
@@ -33,7 +33,7 @@ from timbrel.train.spectral import SpectralDistance
 from timbrel.train.tasks import Export, Preview, Task, Update, mean_figures
 from timbrel.train.tasks.ears import Ears
 from timbrel.train.tasks.exchange import contest, in_other_pitch, next_rows
-from timbrel.train.tasks.guide import Guide
+from timbrel.train.tasks.guide import Guide, filter_distance
 from timbrel.train.tasks.scenes import Scene, Stage, pitch_of
 from timbrel.train.taught import speaker_vectors
 from timbrel.train.teachers import Resemblyzer
@@ -224,7 +224,8 @@ class ConverterTask(Task):
             converted = self._sound(filters, pieces, generator)
             figures |= self._conversion(converted, scene, known)
             if self.guide is not None:
-                figures["guided"] = self.guide.distance(filters, pieces, next_rows(count))
+                wanted = self._wanted(self.guide, said, count, generator)
+                figures["guided"] = filter_distance(filters, wanted, pieces.prosody.energy)
         if self.retell:
             retold = self.stage.retold(scene, converted.detach())
             again = self._rebuild(self.model, self.stage.with_noise(retold, generator), voice, generator)
@@ -309,22 +310,29 @@ class ConverterTask(Task):
     ) -> Tensor:
         """The scene's pieces in the voices that are recorded, (B, L), and so without the guidance that the
         model has learned: what goes beyond a voice is no recording of it."""
-        scene = self._reconsidered(model, scene, voice, generator)
+        scene, voice = self._reconsidered(model, scene, voice, generator)
         filters = model.filters(scene.content, scene.prosody, voice).float()
         common = model.in_common(pitch_of(scene.log_f0_mean, scene.prosody))
         plain = model.unguided(filters, scene.content, scene.prosody, common)
         return self._sound(plain, scene, generator)
 
-    @torch.no_grad()
     def _reconsidered(
         self, model: Converter, scene: Scene, voice: VoiceTokens, generator: torch.Generator
-    ) -> Scene:
-        """The scene with what the model is told after a first attempt in these voices, if it makes one."""
+    ) -> tuple[Scene, VoiceTokens]:
+        """The scene and the voices as the model is told them after a first attempt, if it makes one; no
+        gradient flows through that."""
         if model.config.attempts == 1:
-            return scene
-        heard = self.stage.retold(scene, self._say(model, scene, voice, generator))
+            return scene, voice
         words = self.stage.student.config.width
-        return replace(heard, content=reconsidered(scene.content, heard.content, words, model.config))
+        with torch.no_grad():
+            made = self._say(model, scene, voice, generator)
+            heard = self.stage.retold(scene, made)
+            told = replace(heard, content=reconsidered(scene.content, heard.content, words, model.config))
+            if model.config.contrast <= 0:
+                return told, voice
+            pairs, _ = mel_pairs(self.stage.front_end(made), scene.content.shape[1])
+            attempt = model.reference(heard.content, pairs, speech(scene.prosody.energy))
+        return told, replace(voice, attempt=attempt)
 
     def _say(self, model: Converter, scene: Scene, voice: VoiceTokens, generator: torch.Generator) -> Tensor:
         """The scene's pieces in the voices given, (B, L)."""
@@ -348,7 +356,12 @@ class ConverterTask(Task):
     ) -> tuple[Scene, VoiceTokens]:
         """The first pieces as the model is told to say them in the next ones' voices, and these."""
         others = voice.select(next_rows(count))
-        return self._reconsidered(model, in_other_pitch(scene, count), others, generator), others
+        return self._reconsidered(model, in_other_pitch(scene, count), others, generator)
+
+    def _wanted(self, guide: Guide, scene: Scene, count: int, generator: torch.Generator) -> Tensor:
+        """The guide's filters, (`count`, 2 K, 3, F), of the first pieces in the next ones' voices."""
+        pieces, others = self._for_the_next(guide.converter, scene, guide.voice(scene), count, generator)
+        return guide.filters(pieces, others, scene.reference_log_f0_mean[next_rows(count)])
 
     def _rebuilding(self, rebuilt: Tensor, scene: Scene) -> dict[str, Tensor]:
         mel, spectra = self.distance(rebuilt, scene.target)

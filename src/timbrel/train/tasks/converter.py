@@ -36,8 +36,9 @@ class Settings:
     resemblyzer: file of its weights, needed where `weights.similarity` is above 0.
     speaker: checkpoint of our speaker encoder, needed where `weights.likeness`, `weights.speaker`,
         `weights.apart` or `weights.voice` is.
-    guide: checkpoint of a converter with people in its crowd, needed where `weights.guided` is.
-    beyond: the guidance with which it is heard.
+    guide: checkpoint of a converter that makes two attempts or has people in its crowd, needed where
+        `weights.guided` is.
+    beyond: the guidance with which it is heard; 0 for one that has only its second attempt to teach.
     model: sizes of the network, see `ConverterConfig`.
     disturbance: what training does to a scene.
     discriminator_width: channels of the discriminators' first layers.
@@ -75,8 +76,8 @@ class Settings:
             )
         if (self.weights.guided > 0) != bool(self.guide):
             raise ConfigError("settings.guide, a checkpoint, belongs to weights.guided, which needs it.")
-        if self.beyond <= 0:
-            raise ConfigError("settings.beyond must be above 0: otherwise there is nothing to learn.")
+        if self.beyond < 0:
+            raise ConfigError("settings.beyond must be at least 0.")
         if self.discriminators_alone > 0 and max(self.weights.adversarial, self.weights.voice) <= 0:
             raise ConfigError(
                 "settings.discriminators_alone needs discriminators, which settings.weights.adversarial and "

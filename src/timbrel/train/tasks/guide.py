@@ -1,7 +1,8 @@
-"""A converter with guidance, from which another learns to say in one pass what takes that one two.
+"""A converter that takes its time, from which another learns to say in one pass what takes that one more.
 
-Distillation of guided models as in Meng et al. 2023: the student is given what the guide would have made.
-Here it is compared as filters, of which the sound is a function, where there is speech.
+What takes it more is guidance, a second attempt (`methods.rehearing`), or both. Distillation of guided models
+as in Meng et al. 2023: the student is given what the guide would have made. Here it is compared as filters,
+of which the sound is a function, where there is speech.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from timbrel.errors import ConfigError
 from timbrel.models.converter import Converter
+from timbrel.models.voice_tokens import VoiceTokens
 from timbrel.train.tasks.scenes import Scene, pitch_of
 
 #: Nats below the loudest frame at which a frame counts half, and how fast that falls, per nat.
@@ -23,13 +25,15 @@ class Guide(nn.Module):
     """A frozen converter, heard with a guidance of `beyond`.
 
     Raises:
-        ConfigError: there is nobody in its crowd.
+        ConfigError: it has nothing to teach, or there is nobody in its crowd.
     """
 
     def __init__(self, converter: Converter, beyond: float) -> None:
         super().__init__()
         self.converter = copy.deepcopy(converter).requires_grad_(False).eval()
-        if self.converter.crowd is None or not self.converter.crowd.is_peopled:
+        if beyond == 0 and converter.config.attempts == 1:
+            raise ConfigError("it makes one attempt, and without guidance there is nothing to learn from it.")
+        if beyond > 0 and (self.converter.crowd is None or not self.converter.crowd.is_peopled):
             raise ConfigError("there is nobody in its crowd to keep away from.")
         self.beyond = beyond
 
@@ -38,26 +42,37 @@ class Guide(nn.Module):
         """The guidance of who learns from it: its own, on top of what the converter has in its filters."""
         return (1 + self.converter.config.beyond) * (1 + self.beyond) - 1
 
-    def distance(self, filters: Tensor, pieces: Scene, voices: Tensor) -> Tensor:
-        """From log-amplitudes made to those of the guide, mean of absolute differences in nats, ().
-
-        Args:
-            filters: made, (N, 2 K, 3, F).
-            pieces: what is said and how, N of them, beside references of more.
-            voices: the row (N,) of the reference in whose voice each is said.
-        """
-        wanted = self._wanted(pieces, voices)
-        loudness = pieces.prosody.energy.flatten(1)
-        counts = torch.sigmoid(_SLOPE * (loudness - loudness.amax(dim=1, keepdim=True) + _HALF))
-        difference = (filters - wanted).abs()[:, :, (0, 2)].mean(dim=(2, 3))
-        return (difference * counts).sum() / counts.sum()
+    @torch.no_grad()
+    def voice(self, scene: Scene) -> VoiceTokens:
+        """The scene's references as it knows them."""
+        heard = (scene.reference_content, scene.reference_mel, scene.mask)
+        tokens: VoiceTokens = self.converter.reference(*heard)
+        return tokens
 
     @torch.no_grad()
-    def _wanted(self, pieces: Scene, voices: Tensor) -> Tensor:
-        """Its filters, (N, 2 K, 3, F), of those pieces in those voices."""
+    def filters(self, pieces: Scene, voices: VoiceTokens, log_f0_mean: Tensor) -> Tensor:
+        """Its filters, (N, 2 K, 3, F), of N pieces, told as for its last attempt.
+
+        Args:
+            log_f0_mean: of the voices' references, (N,); 0 where it is not known.
+        """
         converter, said = self.converter, (pieces.content, pieces.prosody)
-        heard = (pieces.reference_content[voices], pieces.reference_mel[voices], pieces.mask[voices])
-        filters = converter.filters(*said, converter.reference(*heard)).float()
-        common = converter.in_common(pitch_of(pieces.reference_log_f0_mean[voices], pieces.prosody))
+        filters = converter.filters(*said, voices).float()
+        if self.beyond == 0:
+            return filters
+        common = converter.in_common(pitch_of(log_f0_mean, pieces.prosody))
         assert common is not None
         return converter.guided(filters, *said, common, self.beyond)
+
+
+def filter_distance(made: Tensor, wanted: Tensor, energy: Tensor) -> Tensor:
+    """Mean of absolute differences of log-amplitudes in nats, (), where there is speech.
+
+    Args:
+        made, wanted: filters, (N, 2 K, 3, F).
+        energy: of what is said, (N, K, 2).
+    """
+    loudness = energy.flatten(1)
+    counts = torch.sigmoid(_SLOPE * (loudness - loudness.amax(dim=1, keepdim=True) + _HALF))
+    difference = (made - wanted).abs()[:, :, (0, 2)].mean(dim=(2, 3))
+    return (difference * counts).sum() / counts.sum()
