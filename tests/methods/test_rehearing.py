@@ -15,7 +15,7 @@ from timbrel.audio.io import Waveform
 from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
 from timbrel.methods.attending import AttendingMethod
-from timbrel.methods.rehearing import reconsidered, speech
+from timbrel.methods.rehearing import articulated, reconsidered, speech
 from timbrel.models.converter import ConverterConfig, Prosody, mel_pairs
 from timbrel.models.voice_tokens import VoiceTokens
 from timbrel.pipeline import VoiceConverter
@@ -173,3 +173,40 @@ def test_a_second_attempt_hears_and_says_once_more_as_far(tmp_path: Path) -> Non
     assert isinstance(two, AttendingMethod)
     parts = two._networks
     assert two.context - one.context == parts.content.context + parts.converter.context
+
+
+def test_words_are_farther_from_what_is_around_them() -> None:
+    content = torch.zeros(1, 60, 1)
+    content[0, 30] = 5.0
+    told = articulated(content, 1, 0.4)[0, :, 0]
+    assert float(told[30]) == pytest.approx(5.0 + 0.4 * (5.0 - 5.0 / 25))
+    near = [*range(18, 30), *range(31, 43)]
+    torch.testing.assert_close(told[near], torch.full((24,), -0.4 * 5.0 / 25))
+    assert not told[:18].any() and not told[43:].any()
+    # Detail stays, and so does what never changes, at the ends too.
+    both = articulated(torch.cat([content, content], dim=-1), 1, 0.4)[0]
+    assert torch.equal(both[:, 0], told)
+    assert torch.equal(both[:, 1], content[0, :, 0])
+    torch.testing.assert_close(articulated(torch.ones(2, 7, 3), 3, 0.4), torch.ones(2, 7, 3))
+
+
+@pytest.mark.parametrize("shares", [{}, {"adopt": 1.0}])
+def test_every_attempt_is_told_to_be_distinct(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shares: dict[str, float]
+) -> None:
+    """On top of what it is told anyway; a voice is heard without, since it is no recording of anybody."""
+    source, reference, all_told, voices = recording(2.0, pitch=180.0), recording(4.0), [], []
+    for share in (0.0, 0.3):
+        path = attending(tmp_path / f"{share}", correction=0.8, articulate=share, **shares)
+        converter = VoiceConverter.from_pretrained(path)
+        voices.append(converter.enrol(reference))
+        calls = told(converter, monkeypatch)
+        converter.convert(source, voices[-1])
+        all_told.append([content for content, _, _ in calls])
+    plain, distinct = (each[0] for each in all_told)
+    torch.testing.assert_close(distinct, articulated(plain, 16, 0.3))
+    assert (distinct - plain).abs().max() > 1e-3
+    if shares:
+        words = [each[1][..., :16] for each in all_told]
+        torch.testing.assert_close(words[1] - words[0], (distinct - plain)[..., :16])
+    assert all(torch.equal(tensor, voices[1].frames[name]) for name, tensor in voices[0].frames.items())

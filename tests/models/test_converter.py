@@ -18,7 +18,6 @@ from timbrel.models.converter import (
     ConverterConfig,
     Prosody,
     ReferenceAttention,
-    articulated,
     mel_pairs,
 )
 from timbrel.models.crowd import Crowd
@@ -73,35 +72,6 @@ def test_the_content_seen_by_a_frame_is_what_context_says() -> None:
     )
     trunk = model.context - 2  # the rest of `context` is for the inverse STFT
     assert (int(changed.min()), int(changed.max())) == (30 - trunk, 30 + trunk)
-
-
-def test_frames_are_articulated_by_what_is_around_them() -> None:
-    content = torch.zeros(1, 60, 1)
-    content[0, 30] = 5.0
-    told = articulated(content, 0.4)[0, :, 0]
-    assert float(told[30]) == pytest.approx(5.0 + 0.4 * (5.0 - 5.0 / 25))
-    near = [*range(18, 30), *range(31, 43)]
-    torch.testing.assert_close(told[near], torch.full((24,), -0.4 * 5.0 / 25))
-    assert not told[:18].any() and not told[43:].any()
-    # What does not change is not farther from anything, at the ends either.
-    torch.testing.assert_close(articulated(torch.ones(2, 7, 3), 0.4), torch.ones(2, 7, 3))
-    assert articulated(content, 0.0) is content
-
-
-def test_what_articulates_sees_farther() -> None:
-    model = Converter(replace(TINY, articulate=0.3)).eval()
-    content, changed = torch.randn(1, 80, 12), torch.zeros(1, 80, 12)
-    changed[0, 40] = 1.0
-    with torch.no_grad():
-        before, after = (
-            model.filters(told, _prosody(80), _voice(model)).unflatten(1, (80, 2)).flatten(2)
-            for told in (content, content + changed)
-        )
-    found = _changed_frames(before, after)
-    reach = model.context - 2  # of which the inverse STFT has two
-    assert reach == _converter().context - 2 + 12
-    assert found[0] == 40 - reach
-    assert found[-1] == 40 + reach
 
 
 def test_what_is_found_goes_away_from_what_the_attempt_has() -> None:

@@ -22,7 +22,7 @@ from timbrel.methods.blending import blend_known, pool_frames
 from timbrel.methods.correcting import Reference, residuals
 from timbrel.methods.joints import joints, require
 from timbrel.methods.narrating import TAIL, Narration, Networks, Source, whole_frames
-from timbrel.methods.rehearing import speech
+from timbrel.methods.rehearing import reach, speech
 from timbrel.models.converter import Converter, mel_pairs
 from timbrel.models.phonetic import PhoneticEncoder
 from timbrel.models.speaker import ConvSpeakerEncoder
@@ -60,7 +60,8 @@ class AttendingMethod:
             weights = {name: one for name, one in weights.items() if not name.startswith("crowd.")}
         self._residual = f"residual-{fingerprint(weights)}" + (f"-{beyond:g}" if beyond > 0 else "")
         # One frame more for the level's gain, which runs straight from one frame to the next.
-        self.context = converter.config.attempts * (content.context + converter.context) + REACH + 1
+        heard = converter.config.attempts * (content.context + converter.context) + reach(converter.config)
+        self.context = heard + REACH + 1
 
     @classmethod
     def of(cls, parts: dict[str, Checkpoint], device: torch.device, allow_lossy: bool) -> AttendingMethod:

@@ -18,7 +18,7 @@ from timbrel.level import follow_level, limit
 from timbrel.methods.blending import frames_of_each, sum_weighted
 from timbrel.methods.correcting import Correction
 from timbrel.methods.melody import in_voice
-from timbrel.methods.rehearing import reconsidered, speech
+from timbrel.methods.rehearing import articulated, reconsidered, speech
 from timbrel.models.converter import Converter, Prosody, mel_pairs
 from timbrel.models.phonetic import PhoneticEncoder
 from timbrel.models.source_filter import PitchCurve, noise
@@ -61,9 +61,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """What the converter is told of T frames, a batch of one, and `say`, which says it in a voice."""
+    """T frames of the source, a batch of one.
+
+    Fields:
+        content: of the source.
+        distinct: what is added to it so that it is articulated.
+        say: what it is told, in the voice it is told.
+    """
 
     content: Tensor
+    distinct: Tensor
     prosody: Prosody
     say: Callable[..., Tensor]
 
@@ -141,7 +148,8 @@ class Narration:
             piece, words = attempt.piece, self._networks.content.config.width
             content = reconsidered(piece.content, attempt.content, words, config)
             prosody = replace(piece.prosody, energy=attempt.energy)
-        made = piece.say(content, prosody, self._tokens, common=self._common, guidance=self._guidance)
+        told = content + piece.distinct
+        made = piece.say(told, prosody, self._tokens, common=self._common, guidance=self._guidance)
         return made[0].cpu()
 
     def _piece(self, samples: Tensor, first: int) -> _Piece:
@@ -168,7 +176,8 @@ class Narration:
             noise=self._on_device(breath),
             correction=torch.stack(shares).sum(dim=0) if shares else None,
         )
-        return _Piece(content, prosody, say)
+        words, share = networks.content.config.width, networks.converter.config.articulate
+        return _Piece(content, articulated(content, words, share) - content, prosody, say)
 
     def _attempt_at(self, samples: Tensor, first: int) -> _Attempt:
         """Without guidance, which takes as long again; one that was made already is not made once more."""
@@ -176,7 +185,8 @@ class Narration:
         if self._attempt is not None and (self._attempt.first, self._attempt.frames) == (first, frames):
             return self._attempt
         networks, piece = self._networks, self._piece(samples, first)
-        made = piece.say(piece.content, piece.prosody, replace(self._tokens, attempt=None))
+        told = piece.content + piece.distinct
+        made = piece.say(told, piece.prosody, replace(self._tokens, attempt=None))
         whole = functional.pad(made, (0, self._hop * frames - made.shape[1]))
         pairs, energy = mel_pairs(networks.mel(whole), frames)
         return _Attempt(piece, first, networks.content(whole[..., None]), pairs, energy)

@@ -21,9 +21,6 @@ from timbrel.models.crowd import Crowd
 from timbrel.models.source_filter import SourceFilter
 from timbrel.models.voice_tokens import VoiceTokens
 
-#: Content frames, 0.4 s, beside which `articulated` sees each.
-_AROUND = 25
-
 
 @dataclass(frozen=True, slots=True)
 class ConverterConfig:
@@ -45,9 +42,9 @@ class ConverterConfig:
         restore: the share of the words that a first attempt loses which a second one is told to make up for.
         adopt: the share of the first attempt's detail that the second takes over, beside its energy.
         contrast: how far what the second finds of the voice goes beyond, away from what it finds in the first
-            attempt, as a share of what lies between the two; for all three see
-            `timbrel.methods.rehearing`. One attempt is enough where they are 0.
-        articulate: by what share words are farther from what is said around them than the content says.
+            attempt, as a share of what lies between the two. One attempt is enough where all three are 0.
+        articulate: by what share words are farther from what is said around them than the content says; for
+            these four see `timbrel.methods.rehearing`.
     """
 
     content: FeatureSpec
@@ -257,7 +254,6 @@ class Converter(nn.Module):
         (B, 2 T, 3, F)."""
         pitch = torch.log2(prosody.f0 / 150.0).unsqueeze(-1)
         voicing = prosody.voicing.unsqueeze(-1)
-        content = articulated(content, self.config.articulate)
         frames = self.embed(torch.cat([content, pitch * voicing, voicing, prosody.energy / 2.0], dim=-1))
         for index, block in enumerate(self.blocks):
             frames = block(frames, voice.summary)
@@ -269,18 +265,7 @@ class Converter(nn.Module):
     @property
     def context(self) -> int:
         """Content frames on either side that can change a frame's samples; two for the inverse STFT."""
-        around = _AROUND // 2 if self.config.articulate else 0
-        return 2 + self.config.blocks * (self.config.kernel // 2) + around
-
-
-def articulated(content: Tensor, share: float) -> Tensor:
-    """Content (B, T, C), each frame by a share farther from the mean of the 0.4 s around it."""
-    if not share:
-        return content
-    around = functional.avg_pool1d(
-        content.transpose(1, 2), _AROUND, stride=1, padding=_AROUND // 2, count_include_pad=False
-    )
-    return content + share * (content - around.transpose(1, 2))
+        return 2 + self.config.blocks * (self.config.kernel // 2)
 
 
 def mel_pairs(mel: Tensor, frames: int) -> tuple[Tensor, Tensor]:
