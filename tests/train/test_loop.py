@@ -192,6 +192,26 @@ def untimed(out: Path) -> list[dict[str, object]]:
     return [{key: value for key, value in row.items() if key != "seconds"} for row in log.read(out)]
 
 
+def test_when_its_minutes_are_over_a_run_saves_and_can_be_resumed(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    settings = make_recipe()
+    stopped = loop.run(settings, tmp_path / "parts", minutes=1e-9)
+    assert stopped.name == "step-00000001"
+    assert not (tmp_path / "parts" / "final").exists()
+    loop.run(settings, tmp_path / "parts", resume=True, minutes=60.0)
+    loop.run(settings, tmp_path / "whole")
+    both = [load_file(tmp_path / name / "final" / "training.safetensors") for name in ("parts", "whole")]
+    assert all(torch.equal(both[0][key], tensor) for key, tensor in both[1].items())
+
+
+@pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan")])
+def test_no_minutes_are_refused(make_recipe: MakeRecipe, tmp_path: Path, minutes: float) -> None:
+    with pytest.raises(ConfigError, match="minutes to train for must be above 0"):
+        loop.run(make_recipe(), tmp_path / "out", minutes=minutes)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_resumed_run_forgets_what_the_killed_one_logged_later(
     make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:

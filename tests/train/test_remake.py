@@ -12,7 +12,7 @@ import pytest
 import torch
 from tests.methods.making import speechlike
 
-from timbrel import checkpoint
+from timbrel import checkpoint, registry
 from timbrel.audio.io import Waveform
 from timbrel.errors import ConfigError, TrainingError
 from timbrel.pipeline import VoiceConverter
@@ -60,7 +60,9 @@ def test_all_of_it_is_made_and_says_something(plan: Plan, capsys: pytest.Capture
     assert converted.shape == source.samples.shape
     assert bool(converted.isfinite().all()) and float(converted.abs().max()) > 0
     config = checkpoint.read(made / "converter").config
-    assert (config["restore"], config["adopt"], config["beyond"]) == (0.65, 1.25, 0.3)
+    shipped = checkpoint.read(registry.parts(checkpoint.read(registry.find("timbrel-one")))["converter"].path)
+    for name in ("restore", "adopt", "contrast", "articulate", "guidance", "correction"):
+        assert config[name] == shipped.config[name]
     # A second run trains nothing.
     said.clear()
     assert remake.remake(plan, said.append) == made
