@@ -93,3 +93,15 @@ def test_a_launch_that_starts_one_process_only_is_refused(
     assert process.returncode != 0
     assert "put --multi_gpu in place of --cpu" in said
     assert not out.exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with GPUs the processes find each other")
+def test_processes_that_do_not_know_of_each_other_are_refused(
+    write_recipe: Callable[..., Path], tmp_path: Path, start_timbrel: Start
+) -> None:
+    """Each would train the whole and write over the other."""
+    process = start_timbrel("train", write_recipe(), "--out", tmp_path / "out", launch=LAUNCH)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert "put --cpu behind `timbrel train`" in said
+    assert not (tmp_path / "out").exists()

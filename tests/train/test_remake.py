@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 from tests.methods.making import speechlike
+from typer.testing import CliRunner
 
 from timbrel import checkpoint, registry
 from timbrel.audio.io import Waveform
+from timbrel.cli.app import app
 from timbrel.errors import ConfigError, TrainingError
 from timbrel.pipeline import VoiceConverter
 from timbrel.train import recipe, remake
@@ -157,3 +159,18 @@ def test_a_signal_lets_the_command_end_in_its_own_way(tmp_path: Path, number: in
     stopped, status = remake._run([sys.executable, "-c", script], tmp_path, threads=1)
     assert stopped
     assert status == 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_the_processes_are_told_so(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Otherwise each of them would train by itself."""
+    plans: list[Plan] = []
+    monkeypatch.setattr(remake, "remake", lambda made, _: plans.append(made))
+    files = ["--moonshine", str(plan.moonshine), "--resemblyzer", str(plan.resemblyzer)]
+    words = ["remake", str(plan.corpus), "-o", str(tmp_path / "made"), *files, "--processes", "2"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    training = next(stage for stage in remake.stages(plans[0]) if stage.together)
+    assert plans[0].processes == 2
+    assert "--cpu" in training.command(1.0)

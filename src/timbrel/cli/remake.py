@@ -50,31 +50,26 @@ def remake(
 ) -> None:
     """Train all parts of timbrel-one again, from the corpus; a second run goes on where the first stopped."""
     require_extra()
+    import torch
+
     from timbrel.evaluation.metrics.packages import BARE, packaged
     from timbrel.train.remake import SIZES, Plan
     from timbrel.train.remake import remake as run
 
     encoder = "assets/tiny-en/encoder_model.ort"
+    gpus = 0 if cpu else torch.cuda.device_count()
     plan = Plan(
         corpus,
         out,
         moonshine or packaged("Moonshine", "moonshine_voice", encoder, f"{BARE} moonshine-voice==0.0.48"),
         resemblyzer or packaged("Resemblyzer", "resemblyzer", "pretrained.pt", f"{BARE} Resemblyzer==0.1.4"),
         SIZES[size.value],
-        processes or _usual_processes(cpu),
-        cpu,
+        # Without a GPU two processes train faster than one with twice the threads.
+        processes or gpus or min(2, os.cpu_count() or 1),
+        gpus == 0,
         minutes,
         tuple(overrides or []),
     )
     made = run(plan, lambda text: typer.echo(f"timbrel: {text}", err=True))
     if made is not None:
         typer.echo(f"{made}: convert with it by --model {made}")
-
-
-def _usual_processes(cpu: bool) -> int:
-    """One for each GPU; without one, two of a CPU train faster than one with twice the threads."""
-    import torch
-
-    if not cpu and torch.cuda.is_available():
-        return torch.cuda.device_count()
-    return min(2, os.cpu_count() or 1)

@@ -88,12 +88,18 @@ def run(
 
 
 def _require_all_processes(accelerator: Accelerator) -> None:
-    """Raises TrainingError if accelerate was asked for several processes and started one."""
+    """Raises TrainingError if accelerate was asked for several processes and this is one by itself."""
     several = "MASTER_PORT" in os.environ and os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"
     if several and accelerator.num_processes == 1:
         raise TrainingError(
             "accelerate launch --cpu starts one process, whatever --num_processes says: "
             "put --multi_gpu in place of --cpu, and --cpu behind `timbrel train`."
+        )
+    if accelerator.num_processes < int(os.environ.get("WORLD_SIZE", "1")):
+        # Each would train by itself, and write over what the others write.
+        raise TrainingError(
+            "accelerate launch started several processes, which do not know of each other where there are "
+            "fewer GPUs: put --cpu behind `timbrel train`, or start as many processes as there are GPUs."
         )
 
 
