@@ -61,14 +61,22 @@ def told(
     return calls
 
 
+def said(
+    path: Path, source: Waveform, monkeypatch: pytest.MonkeyPatch
+) -> tuple[VoiceConverter, list[tuple[Tensor, dict[str, Any], Tensor]]]:
+    """A model and what its network is told, how, and makes, while it says a source in a voice of its own."""
+    converter = VoiceConverter.from_pretrained(path)
+    voice = converter.enrol(recording(4.0))
+    calls = told(converter, monkeypatch)
+    converter.convert(source, voice)
+    return converter, calls
+
+
 def test_the_second_attempt_knows_what_is_heard_in_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = attending(tmp_path / "tiny", guidance=0.5, correction=0.8, restore=0.6, adopt=1.2)
-    converter = VoiceConverter.from_pretrained(path)
-    voice = converter.enrol(recording(4.0))
-    calls = told(converter, monkeypatch)
-    converter.convert(recording(2.0, pitch=180.0), voice)
+    converter, calls = said(path, recording(2.0, pitch=180.0), monkeypatch)
     (first, plainly, attempt), (second, finally_, made) = calls
     assert isinstance(converter._method, AttendingMethod)
     networks = converter._method._networks
@@ -95,20 +103,15 @@ def test_the_second_attempt_knows_what_is_heard_in_the_first(
 def test_where_nothing_is_given_back_or_taken_over_one_attempt_is_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny", correction=0.8))
-    voice = converter.enrol(recording(4.0))
-    calls = told(converter, monkeypatch)
-    converter.convert(recording(2.0), voice)
+    _, calls = said(attending(tmp_path / "tiny", correction=0.8), recording(2.0), monkeypatch)
     assert len(calls) == 1
 
 
 def test_the_second_attempt_keeps_away_from_the_voice_that_the_first_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny", contrast=0.5))
-    voice = converter.enrol(recording(4.0))
-    calls = told(converter, monkeypatch)
-    converter.convert(recording(2.0, pitch=180.0), voice)
+    path = attending(tmp_path / "tiny", contrast=0.5)
+    converter, calls = said(path, recording(2.0, pitch=180.0), monkeypatch)
     (content, plainly, attempt), (again, finally_, made) = calls
     assert torch.equal(content, again)
     assert plainly["voice"].attempt is None
@@ -130,11 +133,9 @@ def test_a_long_source_is_attempted_once_for_what_its_voice_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By 16 s of it from its first voiced sound on."""
-    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny", contrast=0.5))
-    voice = converter.enrol(recording(4.0))
-    calls = told(converter, monkeypatch)
-    silence, said = torch.zeros(16000 * 4), recording(20.0, pitch=180.0).samples.flatten()
-    converter.convert(Waveform(torch.cat([silence, said]), 16000), voice)
+    speaking = recording(20.0, pitch=180.0).samples.flatten()
+    source = Waveform(torch.cat([torch.zeros(16000 * 4), speaking]), 16000)
+    _, calls = said(attending(tmp_path / "tiny", contrast=0.5), source, monkeypatch)
     stretch, *windows = calls
     assert stretch[0].shape[1] == 1000
     assert len(windows) == 4  # two, each in two attempts
