@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from safetensors.torch import save_file
 
 from timbrel import checkpoint, registry
 from timbrel.errors import ConfigError, ContractError
@@ -21,7 +22,7 @@ from timbrel.models.phonetic import PhoneticConfig, PhoneticEncoder
 from timbrel.models.source_filter import random_sources
 from timbrel.models.speaker import ConvSpeakerEncoder, SpeakerConfig
 from timbrel.models.voice_tokens import VoiceTokens
-from timbrel.train import log
+from timbrel.train import log, state
 from timbrel.train.augment import Perturbation
 from timbrel.train.data import Batch, Data
 from timbrel.train.recipe import DataRecipe
@@ -98,10 +99,9 @@ def full(taught: Path, student: str, resemblyzer: str, speaker: str, **settings:
     weights = Weights(
         adversarial=1.5, likeness=2.0, similarity=1.5, speaker=1.0, words=0.5, voice=1.5, apart=1.0
     )
+    sizes = {"discriminator_width": 2, "voice_width": 8}
     teachers = {"resemblyzer": resemblyzer, "speaker": speaker}
-    return task(
-        taught, student, weights=weights, discriminator_width=2, voice_width=8, **teachers, **settings
-    )
+    return task(taught, student, **{"weights": weights, **sizes, **teachers, **settings})
 
 
 def test_a_scene_is_the_clips_at_their_standard_level_with_their_pitch(taught: Path, student: str) -> None:
@@ -452,6 +452,28 @@ def test_discriminators_learn_alone_at_first(
     assert all(torch.equal(weight, before[name]) for name, weight in made.trained.named_parameters())
 
 
+def test_discriminators_go_on_with_what_those_of_another_run_have_learned(
+    taught: Path, student: str, resemblyzer: str, speaker: str, tmp_path: Path
+) -> None:
+    other = full(taught, student, resemblyzer, speaker)
+    with torch.no_grad():
+        for network in other.networks.values():
+            for weight in network.parameters():
+                weight.add_(0.5)
+    save_file(state.collect(other.networks, {}), tmp_path / state.TENSORS)
+    made = full(taught, student, resemblyzer, speaker, discriminators=str(tmp_path))
+    for name, network in made.networks.items():
+        same = [
+            torch.equal(a, b)
+            for a, b in zip(network.parameters(), other.networks[name].parameters(), strict=True)
+        ]
+        assert all(same) if name in ("discriminator", "voices") else not any(same)
+    with pytest.raises(ConfigError, match=r"settings\.discriminators: .* trained with another discriminator"):
+        full(taught, student, resemblyzer, speaker, discriminators=str(tmp_path), discriminator_width=3)
+    with pytest.raises(ConfigError, match=r"settings\.discriminators: .* holds no training\.safetensors"):
+        full(taught, student, resemblyzer, speaker, discriminators=student)
+
+
 def test_what_still_sounds_like_its_source_costs_what_is_more_than_strangers_share() -> None:
     """By hand: four people at right angles, then two who share half."""
     references, converted = torch.eye(4), torch.tensor([[0.6, 0.8, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
@@ -498,7 +520,8 @@ def test_runs_of_all_kinds_one_after_the_other(
         },
     }
     second = train("second", **tables, settings=settings)
-    settings |= {"start": str(second), "guide": str(second), "beyond": 0.5, "discriminators_alone": 1}
+    settings |= {name: str(second) for name in ("start", "guide", "discriminators")}
+    settings |= {"beyond": 0.5, "discriminators_alone": 1}
     settings["weights"] = {**settings["weights"], "guided": 8.0}
     third = train("third", **tables, settings=settings)
     for made in (second, third):
@@ -526,6 +549,10 @@ def test_runs_of_all_kinds_one_after_the_other(
         ({"guide": "runs/timbrel-converter/final"}, "settings.guide, a checkpoint"),
         ({"beyond": -0.1}, r"settings\.beyond must be at least 0"),
         ({"discriminators_alone": 10}, r"settings\.discriminators_alone needs discriminators"),
+        (
+            {"discriminators": "runs/timbrel-converter/final"},
+            r"settings\.discriminators needs discriminators",
+        ),
     ],
 )
 def test_settings_that_lack_a_part_are_refused(settings: dict[str, Any], message: str) -> None:

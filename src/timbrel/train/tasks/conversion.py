@@ -127,6 +127,12 @@ class Adversaries:
     voice_after: int = 0
     alone: int = 0
 
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """Those that there are, by the names that they are trained and kept under."""
+        both: dict[str, nn.Module | None] = {"discriminator": self.sound, "voices": self.voice}
+        return {name: network for name, network in both.items() if network is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class _Known:
@@ -182,9 +188,8 @@ class ConverterTask(Task):
 
     @property
     def networks(self) -> dict[str, nn.Module]:
-        adversaries = {"discriminator": self.adversary, "voices": self.voices}
-        present = {name: network for name, network in adversaries.items() if network is not None}
-        return {"converter": self.trained, "average": self.averaged, **present}
+        adversaries = Adversaries(self.adversary, self.voices).networks
+        return {"converter": self.trained, "average": self.averaged, **adversaries}
 
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
         scene = self.stage.disturbed(batch, generator)

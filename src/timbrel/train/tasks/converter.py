@@ -11,13 +11,14 @@ from torch import nn
 from timbrel import checkpoint, registry
 from timbrel.config import decode_config, encode_config
 from timbrel.contract import require_exact
-from timbrel.errors import ConfigError
+from timbrel.errors import ConfigError, TrainingError
 from timbrel.models.converter import Converter, ConverterConfig
 from timbrel.models.phonetic import PhoneticEncoder
 from timbrel.models.speaker import ConvSpeakerEncoder
 from timbrel.train.adversary import Adversary
 from timbrel.train.data import Data, check_sample_rate
 from timbrel.train.start import start_from
+from timbrel.train.state import TENSORS, restore
 from timbrel.train.tasks.conversion import Adversaries, ConverterTask, Teachers, Weights
 from timbrel.train.tasks.guide import Guide
 from timbrel.train.tasks.scenes import Disturbance, Stage
@@ -41,6 +42,7 @@ class Settings:
     beyond: the guidance with which it is heard; 0 for one that has only its second attempt to teach.
     model: sizes of the network, see `ConverterConfig`.
     disturbance: what training does to a scene.
+    discriminators: checkpoint of a run like this one, whose discriminators to start from.
     discriminator_width: channels of the discriminators' first layers.
     voice_width: channels of the discriminator of voices.
     voice_after: steps in which it learns before the converter begins to deceive it.
@@ -59,6 +61,7 @@ class Settings:
     model: dict[str, Any] = field(default_factory=dict)
     disturbance: Disturbance = field(default_factory=Disturbance)
     weights: Weights = field(default_factory=Weights)
+    discriminators: str = ""
     discriminator_width: int = 20
     voice_width: int = 256
     voice_after: int = 0
@@ -78,11 +81,12 @@ class Settings:
             raise ConfigError("settings.guide, a checkpoint, belongs to weights.guided, which needs it.")
         if self.beyond < 0:
             raise ConfigError("settings.beyond must be at least 0.")
-        if self.discriminators_alone > 0 and max(self.weights.adversarial, self.weights.voice) <= 0:
-            raise ConfigError(
-                "settings.discriminators_alone needs discriminators, which settings.weights.adversarial and "
-                "settings.weights.voice ask for."
-            )
+        for name in ("discriminators", "discriminators_alone"):
+            if getattr(self, name) and max(self.weights.adversarial, self.weights.voice) <= 0:
+                raise ConfigError(
+                    f"settings.{name} needs discriminators, which settings.weights.adversarial and "
+                    "settings.weights.voice ask for."
+                )
         if self.retell and not self.weights.converts:
             raise ConfigError(
                 "settings.retell needs conversions, which no weight in settings.weights asks for."
@@ -118,7 +122,24 @@ def _adversaries(settings: Settings, student: PhoneticEncoder, teachers: Teacher
     if weights.voice > 0 and teachers.own is not None:
         voice = VoiceAdversary(2 * student.config.width, teachers.own.spec_out.dim, width)
     sound = Adversary(width=settings.discriminator_width) if weights.adversarial > 0 else None
-    return Adversaries(sound, voice, settings.voice_after, settings.discriminators_alone)
+    adversaries = Adversaries(sound, voice, settings.voice_after, settings.discriminators_alone)
+    _begin(adversaries, settings.discriminators)
+    return adversaries
+
+
+def _begin(adversaries: Adversaries, path: str) -> None:
+    """What the discriminators of another run have learned, if there is one."""
+    if not path:
+        return
+    if not (Path(path) / TENSORS).is_file():
+        raise ConfigError(
+            f"settings.discriminators: {path} holds no {TENSORS}; give a checkpoint that training wrote, "
+            "such as runs/timbrel-converter/final."
+        )
+    try:
+        restore(Path(path), adversaries.networks, {})
+    except TrainingError as error:
+        raise ConfigError(f"settings.discriminators: {error}") from error
 
 
 def _teachers(settings: Settings, model: Converter) -> Teachers:
