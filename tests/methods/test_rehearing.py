@@ -14,6 +14,7 @@ from torch.nn import functional
 from timbrel.audio.io import Waveform
 from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
+from timbrel.level import REACH
 from timbrel.methods.attending import AttendingMethod
 from timbrel.methods.rehearing import articulated, reconsidered, speech
 from timbrel.models.converter import ConverterConfig, Prosody, mel_pairs
@@ -96,7 +97,7 @@ def test_the_second_attempt_knows_what_is_heard_in_the_first(
     # Only what will be heard goes beyond the voice, which takes as long again.
     assert plainly.get("guidance", 0.0) == 0.0
     assert finally_["guidance"] == 0.5
-    assert plainly["correction"] is finally_["correction"]
+    assert torch.equal(plainly["correction"], finally_["correction"])
     assert made.shape == attempt.shape
 
 
@@ -135,7 +136,7 @@ def test_a_long_source_is_attempted_once_for_what_its_voice_is(
     """By 16 s of it from its first voiced sound on."""
     speaking = recording(20.0, pitch=180.0).samples.flatten()
     source = Waveform(torch.cat([torch.zeros(16000 * 4), speaking]), 16000)
-    _, calls = said(attending(tmp_path / "tiny", contrast=0.5), source, monkeypatch)
+    converter, calls = said(attending(tmp_path / "tiny", contrast=0.5), source, monkeypatch)
     stretch, *windows = calls
     assert stretch[0].shape[1] == 1000
     assert len(windows) == 4  # two, each in two attempts
@@ -143,6 +144,13 @@ def test_a_long_source_is_attempted_once_for_what_its_voice_is(
     assert attempts[0] is None and attempts[2] is None
     assert attempts[1] is attempts[3]
     assert attempts[1].mask.shape[1] == 1000
+    # Neither attempt says more around a window than what comes after it needs.
+    assert isinstance(converter._method, AttendingMethod)
+    parts = converter._method._networks
+    second = REACH + 1 + parts.converter.context
+    first = second + parts.content.context + parts.converter.context
+    lengths = [content.shape[1] for content, _, _ in windows]
+    assert lengths == [1000 + first, 1000 + second, 502 + first, 502 + second]
 
 
 def test_without_any_voice_there_is_nothing_to_keep_away_from(tmp_path: Path) -> None:

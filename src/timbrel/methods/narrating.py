@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from torch.nn import functional
 from timbrel.analysis import Analysis
 from timbrel.audio.mel import MelSpectrogram
 from timbrel.audio.windows import Window
-from timbrel.level import follow_level, limit
+from timbrel.level import REACH, follow_level, limit
 from timbrel.methods.blending import frames_of_each, sum_weighted
 from timbrel.methods.correcting import Correction
 from timbrel.methods.melody import in_voice
@@ -64,15 +63,40 @@ class _Piece:
     """T frames of the source, a batch of one.
 
     Fields:
+        first: the frame at which it begins.
         content: of the source.
         distinct: what is added to it so that it is articulated.
-        say: what it is told, in the voice it is told.
+        pulses, noise: the two sources of sound, (1, hop * T - hop / 2).
+        correction: nats (1, 2 T, F), if there is any.
     """
 
+    first: int
     content: Tensor
     distinct: Tensor
     prosody: Prosody
-    say: Callable[..., Tensor]
+    pulses: Tensor
+    noise: Tensor
+    correction: Tensor | None
+
+    @property
+    def frames(self) -> range:
+        """Those of the source that it is."""
+        return range(self.first, self.first + self.content.shape[1])
+
+    def cut(self, frames: range, hop: int) -> _Piece:
+        """Some of its frames."""
+        one, stop = frames.start - self.first, frames.stop - self.first
+        rows, sound = slice(one, stop), slice(one * hop, stop * hop - hop // 2)
+        said = self.prosody
+        return _Piece(
+            frames.start,
+            self.content[:, rows],
+            self.distinct[:, rows],
+            Prosody(said.f0[:, rows], said.voicing[:, rows], said.energy[:, rows]),
+            self.pulses[:, sound],
+            self.noise[:, sound],
+            None if self.correction is None else self.correction[:, 2 * one : 2 * stop],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +104,13 @@ class _Attempt:
     """A piece that was said once, and what is heard in that.
 
     Fields:
-        first: frame of the source at which it begins.
         content, mel, energy: (1, T, C), (1, T, 2 D) and (1, T, 2).
     """
 
     piece: _Piece
-    first: int
     content: Tensor
     mel: Tensor
     energy: Tensor
-
-    @property
-    def frames(self) -> int:
-        return self.content.shape[1]
 
 
 class Narration:
@@ -122,37 +140,52 @@ class Narration:
         self._content = None if whole is None else self._on_device(whole)
         self._attempt: _Attempt | None = None
         if source is not None and networks.converter.config.contrast > 0:
-            self._attempt = self._attempt_at(source.samples, source.first)
+            self._attempt = self._attempt_at(self._piece(source.samples, source.first))
             self._tokens = replace(self._tokens, attempt=self._voice_of(self._attempt))
 
     def __call__(self, window: Window, samples: Tensor) -> Tensor:
         ends = window.context_stop >= self._analysis.samples
         heard = functional.pad(samples, (0, TAIL)) if ends else samples
         whole, first = whole_frames(heard, self._hop), window.context_start // self._hop
-        made = self._say(whole * self._analysis.gain, first)
+        piece = self._piece(whole * self._analysis.gain, first)
+        # What the level of the inner part depends on.
+        inner = range(window.start // self._hop, -(-window.stop // self._hop))
+        made = self._say(piece, _around(inner, REACH + 1, piece))
         made = functional.pad(made, (0, max(0, len(samples) - len(made))))[: len(samples)]
         levelled = follow_level(made, samples * self._analysis.gain, self._hop)
         return limit(levelled[window.inner] / self._analysis.gain)
 
-    def _say(self, samples: Tensor, first: int) -> Tensor:
-        """Samples (hop * T,) at the standard level, from frame `first` on -> converted samples.
+    def _say(self, piece: _Piece, wanted: range) -> Tensor:
+        """A piece of T frames -> converted samples (hop * T - hop / 2,), of which those of the wanted frames
+        are as they should be, and those far from them are zeros.
 
-        They are half a hop fewer: the synthesiser ends at the centre of its last frame.
+        Half a hop is missing because the synthesiser ends at the centre of its last frame.
         """
-        config = self._networks.converter.config
-        if config.attempts == 1:
-            piece = self._piece(samples, first)
-            content, prosody = piece.content, piece.prosody
-        else:
-            attempt = self._attempt_at(samples, first)
-            piece, words = attempt.piece, self._networks.content.config.width
-            content = reconsidered(piece.content, attempt.content, words, config)
-            prosody = replace(piece.prosody, energy=attempt.energy)
-        told = content + piece.distinct
-        made = piece.say(told, prosody, self._tokens, common=self._common, guidance=self._guidance)
-        return made[0].cpu()
+        content, converter = self._networks.content, self._networks.converter
+        told = _around(wanted, converter.context, piece)
+        second = piece.cut(told, self._hop)
+        words, prosody = second.content, second.prosody
+        if converter.config.attempts > 1:
+            heard = _around(told, content.context, piece)
+            attempt = self._attempt_at(piece.cut(_around(heard, converter.context, piece), self._hop))
+            rows = slice(told.start - attempt.piece.first, told.stop - attempt.piece.first)
+            words = reconsidered(words, attempt.content[:, rows], content.config.width, converter.config)
+            prosody = replace(prosody, energy=attempt.energy[:, rows])
+        made = converter(
+            words + second.distinct,
+            prosody,
+            self._tokens,
+            pulses=second.pulses,
+            noise=second.noise,
+            common=self._common,
+            correction=second.correction,
+            guidance=self._guidance,
+        )
+        before, after = (self._hop * n for n in (told.start - piece.first, piece.frames.stop - told.stop))
+        return functional.pad(made[0].cpu(), (before, after))
 
     def _piece(self, samples: Tensor, first: int) -> _Piece:
+        """Samples (hop * T,) at the standard level, from frame `first` on."""
         networks, frames = self._networks, len(samples) // self._hop
         length = len(samples) - networks.mel.spec.hop
         heard = self._on_device(samples)
@@ -170,26 +203,33 @@ class Narration:
         pulses = self._curve.pulses(first, first + frames, self._rate)[:length]
         breath = noise(start, start + length, self._seed)
         shares = [correction(content) * weight for correction, weight in self._corrections]
-        say = partial(
-            networks.converter,
-            pulses=self._on_device(pulses),
-            noise=self._on_device(breath),
-            correction=torch.stack(shares).sum(dim=0) if shares else None,
-        )
         words, share = networks.content.config.width, networks.converter.config.articulate
-        return _Piece(content, articulated(content, words, share) - content, prosody, say)
+        return _Piece(
+            first,
+            content,
+            articulated(content, words, share) - content,
+            prosody,
+            self._on_device(pulses),
+            self._on_device(breath),
+            torch.stack(shares).sum(dim=0) if shares else None,
+        )
 
-    def _attempt_at(self, samples: Tensor, first: int) -> _Attempt:
+    def _attempt_at(self, piece: _Piece) -> _Attempt:
         """Without guidance, which takes as long again; one that was made already is not made once more."""
-        frames = len(samples) // self._hop
-        if self._attempt is not None and (self._attempt.first, self._attempt.frames) == (first, frames):
+        if self._attempt is not None and self._attempt.piece.frames == piece.frames:
             return self._attempt
-        networks, piece = self._networks, self._piece(samples, first)
-        told = piece.content + piece.distinct
-        made = piece.say(told, piece.prosody, replace(self._tokens, attempt=None))
+        networks, frames = self._networks, len(piece.frames)
+        made = networks.converter(
+            piece.content + piece.distinct,
+            piece.prosody,
+            replace(self._tokens, attempt=None),
+            pulses=piece.pulses,
+            noise=piece.noise,
+            correction=piece.correction,
+        )
         whole = functional.pad(made, (0, self._hop * frames - made.shape[1]))
         pairs, energy = mel_pairs(networks.mel(whole), frames)
-        return _Attempt(piece, first, networks.content(whole[..., None]), pairs, energy)
+        return _Attempt(piece, networks.content(whole[..., None]), pairs, energy)
 
     def _voice_of(self, attempt: _Attempt) -> VoiceTokens:
         """The voice as an attempt at it has it, where the source speaks."""
@@ -232,6 +272,11 @@ class Narration:
     def _on_device(self, tensor: Tensor) -> Tensor:
         """A batch of one."""
         return tensor[None].to(self._networks.device)
+
+
+def _around(frames: range, reach: int, piece: _Piece) -> range:
+    """Frames of the source and those of the piece within `reach` of them."""
+    return range(max(frames.start - reach, piece.frames.start), min(frames.stop + reach, piece.frames.stop))
 
 
 def whole_frames(samples: Tensor, hop: int) -> Tensor:
