@@ -65,6 +65,31 @@ def test_what_counts_instead_of_weighing_is_the_firsts(tmp_path: Path) -> None:
     assert all(torch.equal(made[name], tensor) for name, tensor in counts.items())
 
 
+def test_people_in_the_crowd_are_mixed_with_nobody(tmp_path: Path) -> None:
+    paths = [attending(tmp_path / str(n), guidance=0.25) / "converter" for n in range(2)]
+    for n, path in enumerate(paths):
+        found = checkpoint.read(path)
+        tensors = weights(path) | {
+            "crowd.log_f0": torch.full((3,), 4.5 + n),
+            "crowd.tokens": torch.full_like(weights(path)["crowd.tokens"], float(n)),
+            "head.bias": torch.full_like(weights(path)["head.bias"], float(n)),
+        }
+        checkpoint.write(
+            path,
+            family=found.family,
+            name=found.name,
+            config=found.config,
+            tensors=tensors,
+            provenance=found.provenance,
+            card="",
+            overwrite=True,
+        )
+    made = weights(average([Target(paths[1]), Target(paths[0])], tmp_path / "mean"))
+    assert set(made["crowd.log_f0"].tolist()) == {5.5}
+    assert set(made["crowd.tokens"].flatten().tolist()) == {1.0}
+    assert set(made["head.bias"].tolist()) == {0.5}
+
+
 def test_settings_can_be_changed_with_the_weights_as_they_are(converter: Path, tmp_path: Path) -> None:
     made = average([Target(converter)], tmp_path / "changed", overrides=["restore=0.65", "adopt=1.25"])
     assert checkpoint.read(made).config["restore"] == 0.65

@@ -119,7 +119,7 @@ def test_the_last_checkpoints_are_averaged(plan: Plan) -> None:
     (stage,) = (stage for stage in remake.stages(plan) if stage.made == "converter")
     words = stage.command(1.0)
     assert words[1 : words.index("-o")] == [
-        f"runs/timbrel-converter-guided/step-{step:08d}" for step in (3, 4, 5)
+        f"runs/timbrel-converter-guided/step-{step:08d}" for step in (5, 4, 3)
     ]
 
 

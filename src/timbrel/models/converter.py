@@ -163,6 +163,8 @@ class Converter(nn.Module):
 
     family = "converter"
     Config = ConverterConfig
+    #: Beginnings of the names of tensors that are no weights but what is kept of people.
+    records = ("crowd.",)
 
     def __init__(self, config: ConverterConfig) -> None:
         super().__init__()

@@ -37,6 +37,9 @@ def average(
 ) -> Path:
     """Writes the mean of checkpoints to the folder `out`, with the parts that lie in the first's.
 
+    What a network counts or keeps of those whom it has heard is the first's as well: a mean of different
+    people is nobody.
+
     Args:
         shares: their folders with weights, which are scaled to a sum of 1; without weights all count alike.
         overrides: "key=value" pairs of the [model] table of their config.toml.
@@ -56,7 +59,7 @@ def average(
     parts = [weight / sum(weights) for weight in weights]
     for other in found[1:]:
         _require_alike(found[0], other)
-    tensors = _mean([_tensors(one) for one in found], parts)
+    tensors = _mean([_tensors(one) for one in found], parts, _records(found[0]))
     name = out.resolve().name
     checkpoints.write(
         out,
@@ -114,13 +117,21 @@ def _tensors(found: Checkpoint) -> dict[str, Tensor]:
     return cast("dict[str, Tensor]", registry.build(found).state_dict())
 
 
-def _mean(all_tensors: Sequence[dict[str, Tensor]], parts: Sequence[float]) -> dict[str, Tensor]:
-    """Of each tensor; one that counts something instead of weighing it is the first's."""
+def _records(found: Checkpoint) -> tuple[str, ...]:
+    """Beginnings of the names of its tensors that are no weights."""
+    records: tuple[str, ...] = getattr(registry.family_class(found.family), "records", ())
+    return records
+
+
+def _mean(
+    all_tensors: Sequence[dict[str, Tensor]], parts: Sequence[float], records: tuple[str, ...]
+) -> dict[str, Tensor]:
+    """Of each tensor that weighs something; the others are the first's."""
     import torch
 
     mean = {}
     for name, first in all_tensors[0].items():
-        if not first.is_floating_point():
+        if not first.is_floating_point() or name.startswith(records):
             mean[name] = first
             continue
         stacked = torch.stack([tensors[name].double() for tensors in all_tensors])

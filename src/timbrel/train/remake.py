@@ -217,8 +217,9 @@ def _final(recipe: str) -> list[str]:
 
 
 def _newest(plan: Plan, recipe: str) -> list[str]:
+    """The newest first, whose crowd it is."""
     run = Path("runs") / recipe
-    return [str(run / path.name) for path, _ in state.found(plan.out / run)[-_AVERAGED:]]
+    return [str(run / path.name) for path, _ in reversed(state.found(plan.out / run)[-_AVERAGED:])]
 
 
 def _composing() -> list[str]:
