@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from timbrel.batch import Order, Outcome, convert_rows, read_pairs
-from timbrel.errors import AudioError, ConfigError
+from timbrel.errors import AudioError, ConfigError, OutputError
 from timbrel.ledger import LEDGER
 from timbrel.steering import Steering
 from timbrel.voice import Voice
@@ -149,6 +149,29 @@ def test_a_ledger_cut_short_by_a_kill_is_mended(folder: Path) -> None:
     assert json.loads(ledger.read_text().splitlines()[-1])["output"] == "b-as-a.wav"
 
 
+@pytest.mark.parametrize("line", [b"5", b"[]", b'{"a":1}', b'{"output":[1]}', b"\xff\xfe", b"[" * 100000])
+def test_a_ledger_that_somebody_changed_is_gone_over(folder: Path, line: bytes) -> None:
+    run(folder, "source,target\na.wav,b.wav\n")
+    ledger = folder / "out" / LEDGER
+    ledger.write_bytes(line + b"\n" + ledger.read_bytes())
+    assert states(run(folder, "source,target\na.wav,b.wav\nb.wav,a.wav\n")) == ["skipped", "made"]
+
+
+def test_names_with_ends_of_lines_are_known_again(folder: Path) -> None:
+    table = "source,target,output\na.wav,b.wav,one\u2028two\u0085.wav\n"
+    assert states(run(folder, table)) == ["made"]
+    assert states(run(folder, table)) == ["skipped"]
+
+
+def test_a_ledger_that_cannot_be_written_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OutputError, match=r"timbrel-batch\.jsonl cannot be written: No space left"):
+        run(folder, "source,target\na.wav,b.wav\n")
+
+
 @pytest.mark.parametrize("change", ["seed", "model", "source"])
 def test_a_result_of_something_else_is_not_taken_for_this_row(folder: Path, change: str) -> None:
     run(folder, "source,target,output\na.wav,b.wav,x.wav\n")
@@ -211,6 +234,14 @@ def test_no_output_replaces_an_input(folder: Path) -> None:
     (folder / "in" / "pairs.csv").write_text("source,target,output\na.wav,b.wav,a.wav\n")
     [row] = read_pairs(folder / "in" / "pairs.csv", folder / "in")
     assert "would replace an input" in row.problem
+
+
+def test_no_output_replaces_an_input_of_another_row(folder: Path) -> None:
+    table = "source,target,output\na.wav,b.wav,c.wav\nc.wav,b.wav,d.wav\n"
+    (folder / "in" / "pairs.csv").write_text(table)
+    first, second = read_pairs(folder / "in" / "pairs.csv", folder / "in")
+    assert "would replace an input of another row" in first.problem
+    assert not second.problem
 
 
 def test_two_rows_cannot_have_one_output(folder: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import struct
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,21 @@ def test_a_kill_between_the_renames_loses_nothing(tmp_path: Path, monkeypatch: p
         write(path, name="other", overwrite=True)
     assert not path.exists()
     assert checkpoint.read(path).name == "little"
+
+
+def test_a_reader_waits_for_a_writer_between_the_renames(tmp_path: Path) -> None:
+    path, new = write(tmp_path / "little"), write(tmp_path / "new", name="other")
+    path.rename(tmp_path / ".little.previous")
+    writer = threading.Timer(0.1, lambda: new.rename(path))
+    writer.start()
+    assert checkpoint.read(path).name == "other"
+    writer.join()
+
+
+def test_a_draft_that_was_left_behind_is_in_nobodys_way(tmp_path: Path) -> None:
+    """Processes of two containers have the same number."""
+    (tmp_path / f".little.{os.getpid()}.partial").mkdir()
+    assert checkpoint.read(write(tmp_path / "little")).name == "little"
 
 
 def test_parts_are_copied_in(tmp_path: Path) -> None:

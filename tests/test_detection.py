@@ -80,6 +80,13 @@ def test_a_false_accept_rate_is_kept_and_no_lower_threshold_would_keep_it() -> N
     assert np.mean(different >= lower) > 0.05
 
 
+@pytest.mark.parametrize("rate", [0.01, 0.02, 0.05, 0.3])
+def test_a_rate_of_whole_pairs_is_used_up(rate: float) -> None:
+    different = np.arange(100) / 200
+    threshold = error_curve(np.array([0.9]), different).threshold_at(rate)
+    assert int(np.sum(different >= threshold)) == round(100 * rate)
+
+
 def test_a_rate_that_cannot_be_counted_is_refused() -> None:
     curve = error_curve(np.array([0.9]), np.array([0.1, 0.2, 0.3]))
     with pytest.raises(ConfigError, match=r"0\.33"):

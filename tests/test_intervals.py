@@ -46,11 +46,19 @@ def test_trials_that_share_speakers_say_less_than_their_number() -> None:
     assert found.high is not None and found.high >= 0.25
 
 
-def test_no_errors_are_an_interval_of_nothing_and_two_speakers_are_none() -> None:
+def test_no_errors_are_an_interval_of_nothing() -> None:
     assert rate_of_speakers(np.zeros(5), np.ones(5)) == Rate(0.0, 0.0, 0.0)
-    # Of two speakers, half of the draws take one of them twice and have no pair.
-    table = np.array([[0, 4], [0, 0]])
-    assert rate_of_pairs(table // 4, table).value == 0.25
+
+
+@pytest.mark.parametrize("speakers", [1, 2, 3])
+def test_of_fewer_than_four_speakers_there_is_no_interval(speakers: int) -> None:
+    # Those who have no trial are none.
+    counts = np.array([10] * speakers + [0] * 3)
+    assert rate_of_speakers(counts * 0.4, counts) == Rate(0.4, None, None)
+    table = np.zeros((speakers + 3, speakers + 3))
+    table[:speakers, :speakers] = np.triu(np.full((speakers, speakers), 4.0))
+    for seed in range(5):
+        assert rate_of_pairs(table / 4, table, seed=seed) == Rate(0.25, None, None)
 
 
 def test_it_is_the_same_at_every_call() -> None:

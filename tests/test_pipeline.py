@@ -383,8 +383,18 @@ UNUSABLE = {
     "not a number": (changed(lambda s: with_sample(s, float("nan"))), "not finite"),
     "infinite": (changed(lambda s: with_sample(s, float("inf"))), "not finite"),
     "integers": (changed(lambda s: s * 32768), "full scale"),
+    "of a rate of 0": (Waveform(torch.from_numpy(speechlike(2.0)), 0), "sample rate of 0 Hz"),
+    "of a rate below 0": (Waveform(torch.from_numpy(speechlike(2.0)), -5), "sample rate of -5 Hz"),
     "stereo": (changed(lambda s: torch.stack([s, s])), "one channel"),
 }
+
+
+def test_a_waveform_of_another_precision(tiny: VoiceConverter, tiny_voice: Voice) -> None:
+    plain = changed(lambda s: s)
+    coarse = changed(lambda s: s.bfloat16())
+    expected = tiny.convert(Waveform(coarse.samples.float(), 16000), tiny_voice).waveform
+    assert torch.equal(tiny.convert(coarse, tiny_voice).waveform, expected)
+    assert expected.shape == plain.samples.shape
 
 
 @pytest.mark.parametrize("name", UNUSABLE)
@@ -498,7 +508,9 @@ def test_a_kill_in_the_middle_leaves_no_file_of_that_name(
     ended = run(code, tiny_folder, tmp_path / "her.voice", tmp_path / "source.wav", tmp_path / "out.wav")
     assert ended.returncode == -9, ended.stderr
     assert not (tmp_path / "out.wav").exists()
-    # What a later run would find in the way is nothing.
+    # What a later run would find in the way is nothing, and what was left is soon cleared up.
+    (draft,) = tmp_path.glob(".*")
+    os.utime(draft, (0, 0))
     converter = VoiceConverter.from_pretrained(tiny_folder)
     converter.convert_file(tmp_path / "source.wav", tiny_voice, tmp_path / "out.wav")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["her.voice", "out.wav", "source.wav"]

@@ -88,6 +88,13 @@ def test_a_path_comes_first(home: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert registry.find(here) == here
 
 
+def test_a_folder_whose_replacement_was_killed_is_found(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine")
+    path.rename(tmp_path / ".mine.previous")
+    assert registry.find(path) == path
+    assert (path / "config.toml").is_file()
+
+
 def test_home_hides_what_is_bundled(home: Path) -> None:
     path = write(home / "models" / registry.DEFAULT_MODEL)
     assert registry.find(registry.DEFAULT_MODEL) == path
@@ -140,8 +147,10 @@ def test_a_broken_one_does_not_hide_the_others(home: Path) -> None:
     write(home / "models" / "mine")
     (home / "models" / "torn").mkdir()
     (home / "models" / "torn" / "config.toml").write_text("format = ")
+    odd = write(home / "models" / "odd") / "config.toml"
+    odd.write_text(odd.read_text().replace("hop = 128", "hop = 0"))
     kinds = {model.name: model.kind for model in registry.installed()}
-    assert (kinds["mine"], kinds["torn"]) == ("line", "broken")
+    assert (kinds["mine"], kinds["torn"], kinds["odd"]) == ("line", "broken", "broken")
 
 
 def test_listing_imports_no_torch() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from timbrel.errors import CheckpointError, OutputError
 from timbrel.voice import Voice
@@ -101,6 +102,19 @@ def test_a_folder_in_the_way_leaves_nothing_beside_it(voice: Voice, tmp_path: Pa
     assert [(file.name, file.is_dir()) for file in tmp_path.iterdir()] == [("her.voice", True)]
 
 
+def test_a_file_that_cannot_be_opened_is_refused(
+    voice: Voice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voice.save(tmp_path / "a.voice")
+
+    def closed(*_: object, **__: object) -> None:
+        raise FileNotFoundError("No such file or directory")  # what safetensors says of one it may not read
+
+    monkeypatch.setattr("safetensors.safe_open", closed)
+    with pytest.raises(CheckpointError, match="is not a voice"):
+        Voice.load(tmp_path / "a.voice")
+
+
 def test_a_voice_that_is_not_there(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.voice", tmp_path):
         with pytest.raises(CheckpointError, match="There is no voice"):
@@ -136,6 +150,47 @@ def test_other_tensors_are_no_voice(tmp_path: Path, metadata: dict[str, str] | N
     save_file({"frames.content": torch.ones(2)}, tmp_path / "other.voice", metadata=metadata)
     with pytest.raises(CheckpointError, match=r"other\.voice.* is not a voice"):
         Voice.load(tmp_path / "other.voice")
+
+
+CHANGES = [
+    {"log_f0_mean": "5.0"},
+    {"log_f0_mean": 1e9},
+    {"log_f0_std": None},
+    {"log_f0_std": -3.0},
+    {"seconds": "long"},
+    {"model": 5},
+    {"sources": "a.wav"},
+    {"beyond": 99.0},
+]
+FULL = FACTS | {"sources": ["a.wav"], "warnings": []}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_facts_that_no_enrolment_writes_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    metadata = {"timbrel_voice": "1", "voice": json.dumps(FULL | change)}
+    save_file({"frames.content": torch.ones(2)}, tmp_path / "a.voice", metadata=metadata)
+    with pytest.raises(CheckpointError, match="is not a voice"):
+        Voice.load(tmp_path / "a.voice")
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"frames.content": torch.tensor([1.0, float("nan")])},
+        {"frames.content": torch.tensor(1.0)},
+        {"frames.content": torch.zeros(0, 3)},
+        {"embedding.one": torch.tensor([float("inf"), 0.0])},
+        {"embedding.one": torch.ones(1)},
+        {"embedding.one": torch.ones(2, 2)},
+    ],
+)
+def test_tensors_that_no_enrolment_writes_are_refused(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
+    metadata = {"timbrel_voice": "1", "voice": json.dumps(FULL)}
+    save_file({"frames.content": torch.ones(2)}, tmp_path / "good.voice", metadata=metadata)
+    assert Voice.load(tmp_path / "good.voice").sources == ("a.wav",)
+    save_file(tensors, tmp_path / "a.voice", metadata=metadata)
+    with pytest.raises(CheckpointError, match="is not a voice"):
+        Voice.load(tmp_path / "a.voice")
 
 
 @pytest.mark.parametrize("data", [b"These are words.", b"\xff" * 500, b"RIFF\x24\x00\x00\x00WAVEfmt "])

@@ -1,6 +1,6 @@
 """`python -m timbrel` is the command `timbrel`."""
 
-from timbrel.cli.app import main
+from timbrel.cli import main
 
 if __name__ == "__main__":
     main()

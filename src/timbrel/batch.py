@@ -21,6 +21,7 @@ from timbrel import checkpoint, registry
 from timbrel.audio.io import check_output, probe
 from timbrel.engines import Engine, spread
 from timbrel.errors import ConfigError, TimbrelError
+from timbrel.files import resolved
 from timbrel.ledger import Entry, Ledger
 from timbrel.steering import PLAIN, Pitch, Steering, parse_pitch, parse_strength
 from timbrel.targets import Target, target_voice
@@ -297,7 +298,7 @@ def _parse(number: int, cells: dict[str, str | None], base: Path, folder: Path) 
     if "\0" in source + target + output:
         return Row(number, Path(), Path(), folder, "a name holds a null character.")
     name = output or f"{Path(source).stem}-as-{Path(target).stem}.wav"
-    row = Row(number, (base / source).resolve(), (base / target).resolve(), folder / name)
+    row = Row(number, resolved(base / source), resolved(base / target), folder / name)
     try:
         row = replace(
             row,
@@ -306,18 +307,21 @@ def _parse(number: int, cells: dict[str, str | None], base: Path, folder: Path) 
         )
     except ConfigError as error:
         return replace(row, problem=str(error))
-    if not row.output.resolve().is_relative_to(folder.resolve()) or Path(name).is_absolute():
+    if not resolved(row.output).is_relative_to(resolved(folder)) or Path(name).is_absolute():
         return replace(row, problem=f'output "{name}" lies outside {folder}.')
-    if row.output.resolve() in (row.source, row.target):
+    if resolved(row.output) in (row.source, row.target):
         return replace(row, problem=f'output "{name}" would replace an input.')
     return row
 
 
 def _refuse_collisions(rows: list[Row]) -> Iterator[Row]:
     first: dict[Path, int] = {}
+    inputs = {path for row in rows for path in (row.source, row.target)}
     for row in rows:
-        before = first.setdefault(row.output.resolve(), row.number)
-        if row.problem or before == row.number:
+        before = first.setdefault(resolved(row.output), row.number)
+        if not row.problem and resolved(row.output) in inputs:
+            yield replace(row, problem=f'output "{row.output.name}" would replace an input of another row.')
+        elif row.problem or before == row.number:
             yield row
         else:
             problem = (

@@ -14,7 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 #: What training adds to a checkpoint, of no use to a model that is part of another.
 OF_TRAINING = ("training.safetensors", "state.json")
+#: So often, 20 ms apart, it is looked whether another process has put a checkpoint in place of an older one.
+_PATIENCE = 50
 CONFIG, WEIGHTS, PROVENANCE, CARD = "config.toml", "model.safetensors", "provenance.json", "CARD.md"
 
 
@@ -86,7 +90,7 @@ def write(
     if path.exists() and not (overwrite and (path / CONFIG).is_file()):
         raise CheckpointError(f"{path} exists already: choose another folder, or allow overwriting.")
     model = dict(config) if isinstance(config, Mapping) else encode_config(config)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         draft.mkdir(parents=True)
         for folder, source in (parts or {}).items():
@@ -163,7 +167,7 @@ def _read_provenance(path: Path) -> dict[str, Any]:
         provenance = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(f"{path.parent} is incomplete: it has no readable {path.name}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}.") from error
     if not isinstance(provenance, dict):
         raise CheckpointError(f"{path} must hold a JSON object.")
@@ -177,10 +181,15 @@ def _write_texts(folder: Path, header: str, provenance: Mapping[str, Any], card:
 
 
 def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     # The copies part tensors that share memory, which the format cannot express.
-    save_file({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, path)
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    try:
+        save_file(copies, path)
+    except SafetensorError as error:  # a disk that is full
+        raise OSError(str(error)) from error
     path.chmod(0o644)  # the library writes for its user alone, and a model may be installed for all
 
 
@@ -209,6 +218,9 @@ def _replace(draft: Path, path: Path) -> None:
 
 
 def _settle(path: Path) -> None:
-    """Undoes a replacement that was cut short."""
-    if not path.exists() and _previous(path).is_dir():
-        _previous(path).rename(path)
+    """Undoes a replacement that was cut short; one that is under way needs a moment."""
+    for _ in range(_PATIENCE):
+        if path.exists() or not _previous(path).is_dir():
+            return
+        time.sleep(0.02)
+    _previous(path).rename(path)

@@ -17,7 +17,8 @@ from timbrel import __version__, registry
 from timbrel import checkpoint as checkpoints
 from timbrel.checkpoint import Checkpoint
 from timbrel.contract import Bridge, Lossy
-from timbrel.errors import CheckpointError, OutputError
+from timbrel.errors import CheckpointError
+from timbrel.files import keep_apart, resolved
 from timbrel.methods import ALLOWED_LOSSES, join_parts
 from timbrel.methods.joints import Joint, losses
 from timbrel.registry import ROLES
@@ -54,11 +55,11 @@ def compose(
     """
     found = _collect(parts)
     for part in found.values():
-        _keep_apart(output, part.path)
+        keep_apart(output, part.path)
     method = join_parts(found, torch.device("cpu"), allow_lossy)
     _require_use(found, method.joints)
     lines, lost = tuple(map(describe, method.joints)), losses(method.joints)
-    name = output.resolve().name
+    name = resolved(output).name
     checkpoints.write(
         output,
         family=registry.PIPELINE,
@@ -90,12 +91,6 @@ def _collect(parts: Mapping[str, str | Path]) -> dict[str, Checkpoint]:
     beside = registry.parts(named["converter"])
     found = beside | named
     return {role: found[role] for role in ROLES if role in found}
-
-
-def _keep_apart(output: Path, part: Path) -> None:
-    one, other = output.resolve(), part.resolve()
-    if one == other or one in other.parents or other in one.parents:
-        raise OutputError(f"{output} and the part {part} lie one in the other: choose another folder.")
 
 
 def _require_use(parts: Mapping[str, Checkpoint], found: tuple[Joint, ...]) -> None:

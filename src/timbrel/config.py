@@ -29,6 +29,7 @@ def decode_config(data: Mapping[str, Any], cls: type[T], *, name: str = "configu
 
     Raises:
         ConfigError: a key is unknown or missing, or a value has the wrong type or is impossible.
+        ContractError: it holds a `FeatureSpec` that cannot be.
     """
     for key, allowed in _unknown_keys(data, cls, ""):
         near = difflib.get_close_matches(key.rpartition(".")[2], allowed, n=1)

@@ -87,7 +87,8 @@ def error_curve(same: np.ndarray, different: np.ndarray) -> ErrorCurve:
     if not np.isfinite(scores).all():
         raise ValueError("Scores must be finite numbers.")
     refused = np.searchsorted(np.sort(same), scores) / len(same)
-    accepted = 1 - np.searchsorted(np.sort(different), scores) / len(different)
+    # Counted before it is divided: 1 - 0.99 is more than 0.01.
+    accepted = (len(different) - np.searchsorted(np.sort(different), scores)) / len(different)
     middle = (scores[:-1] + scores[1:]) / 2
     # Between two neighbouring floats there is no other.
     middle = np.where(middle > scores[:-1], middle, scores[1:])

@@ -1,4 +1,4 @@
-"""Small files, written whole or not at all."""
+"""Paths, and small files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,20 @@ import os
 from pathlib import Path
 
 from timbrel.errors import OutputError
+
+
+def resolved(path: str | Path) -> Path:
+    """The path that links lead to; a loop of links, at which `Path.resolve` raises, leads to itself."""
+    return Path(os.path.realpath(path))
+
+
+def keep_apart(output: Path, given: Path) -> None:
+    """Raises OutputError if one of two folders is the other or lies in it."""
+    one, other = resolved(output), resolved(given)
+    if one == other or one in other.parents or other in one.parents:
+        raise OutputError(
+            f"{output} and {given}, which is read, lie one in the other: choose another folder."
+        )
 
 
 def write_text(path: Path, text: str, *, errors: str = "strict") -> None:

@@ -14,6 +14,8 @@ import numpy as np
 
 _DRAWS = 1000
 _CONFIDENCE = 0.95
+#: Of fewer speakers too few different draws can be made.
+_LEAST_SPEAKERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ def rate_of_speakers(errors: np.ndarray, counts: np.ndarray, *, seed: int = 0) -
     Args:
         errors, counts: (S,) of each speaker.
     """
+    if np.count_nonzero(counts) < _LEAST_SPEAKERS:
+        return Rate(float(errors.sum() / counts.sum()), None, None)
     weights = draws(len(counts), seed)
     return _rate(errors.sum(), counts.sum(), weights @ errors, weights @ counts)
 
@@ -42,6 +46,8 @@ def rate_of_pairs(errors: np.ndarray, counts: np.ndarray, *, seed: int = 0) -> R
         errors, counts: (S, S) of each pair of speakers, on one side of the diagonal. What stands on the
             diagonal are pairs of speakers who are drawn together, as members of one group.
     """
+    if np.count_nonzero(counts.any(axis=0) | counts.any(axis=1)) < _LEAST_SPEAKERS:
+        return Rate(float(errors.sum() / counts.sum()), None, None)
     weights = draws(len(counts), seed)
     return _rate(errors.sum(), counts.sum(), _weighted(weights, errors), _weighted(weights, counts))
 

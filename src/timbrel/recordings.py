@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from timbrel.audio import io
+from timbrel.audio import decode, io
 from timbrel.audio.io import Waveform
 from timbrel.audio.resample import resample
 from timbrel.errors import AudioError
@@ -29,7 +29,7 @@ def whole(waveform: Waveform, sample_rate: int) -> Waveform:
     samples = waveform.samples.detach().cpu().float()
     if samples.ndim != 1:
         raise AudioError(f"The waveform has the shape {tuple(samples.shape)}: give one channel, (samples,).")
-    io.check_waveform(waveform)
+    io.check_waveform(Waveform(samples, waveform.sample_rate))
     resampled = resample(samples.numpy(), waveform.sample_rate, sample_rate)
     return Waveform(torch.from_numpy(resampled), sample_rate)
 
@@ -45,7 +45,10 @@ def opening(recording: Recording, sample_rate: int, seconds: float) -> Waveform:
 
 def duration(recording: Recording) -> float:
     """Seconds, without reading all of a file."""
-    return recording.duration if isinstance(recording, Waveform) else io.probe(recording).duration
+    if isinstance(recording, Waveform):
+        decode.check_rate("The waveform", recording.sample_rate)
+        return recording.duration
+    return io.probe(recording).duration
 
 
 def name(recording: Recording) -> str:

@@ -20,7 +20,7 @@ from timbrel import checkpoint as checkpoints
 from timbrel.checkpoint import Checkpoint
 from timbrel.config import decode_config
 from timbrel.contract import EmbeddingSpec, FeatureSpec
-from timbrel.errors import CheckpointError, ConfigError
+from timbrel.errors import CheckpointError, ConfigError, ContractError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -91,7 +91,7 @@ def find(name_or_path: str | Path) -> Path:
     if (path / checkpoints.CONFIG).is_file():
         return path
     if isinstance(name_or_path, Path) or len(path.parts) != 1 or path.is_dir():
-        checkpoints.read(path)  # says what is wrong with it
+        return checkpoints.read(path).path  # or it says what is wrong
     by_name = dict(_shelf())
     if path.name in by_name:
         return by_name[path.name]
@@ -253,7 +253,7 @@ def _describe(name: str, path: Path) -> Installed:
     try:
         checkpoint = checkpoints.read(path)
         contract = tuple(contract_lines(checkpoint))
-    except (CheckpointError, ConfigError) as error:
+    except (CheckpointError, ConfigError, ContractError) as error:
         return Installed(name, path, "broken", size, contract=(str(error),))
     measured = checkpoint.provenance.get("measured", {})
     licence = str(checkpoint.provenance.get("licence", "not stated"))

@@ -8,10 +8,13 @@ they come from.
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from timbrel.errors import CheckpointError, OutputError
 
@@ -20,6 +23,20 @@ if TYPE_CHECKING:
 
 SUFFIX = ".voice"
 _FORMAT = "1"
+#: ln(F0 / Hz) between which every voice lies, and a deviation that none has.
+_LOWEST, _HIGHEST, _WIDEST = 3.0, 8.0, 3.0
+
+
+class _Facts(msgspec.Struct, forbid_unknown_fields=True):
+    """The JSON in a voice file; see `Voice`."""
+
+    model: str
+    encoder: str
+    log_f0_mean: float
+    log_f0_std: float
+    seconds: float
+    sources: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +106,7 @@ class Voice:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return cls._from(metadata, tensors)
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (SafetensorError, OSError, RecursionError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f'"{path}" is not a voice that this Timbrel can read; enrol it again.'
             ) from error
@@ -115,10 +132,41 @@ class Voice:
     def _from(cls, metadata: dict[str, str], tensors: dict[str, Tensor]) -> Voice:
         if metadata["timbrel_voice"] != _FORMAT:
             raise ValueError("another format")
-        facts = json.loads(metadata["voice"])
-        facts["sources"], facts["warnings"] = tuple(facts["sources"]), tuple(facts["warnings"])
+        facts = msgspec.json.decode(metadata["voice"], type=_Facts)
 
         def named(prefix: str) -> dict[str, Tensor]:
             return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
-        return cls(embeddings=named("embedding."), frames=named("frames."), **facts)
+        voice = cls(embeddings=named("embedding."), frames=named("frames."), **msgspec.structs.asdict(facts))
+        voice._check()
+        return voice
+
+    def _check(self) -> None:
+        """Raises ValueError if there is anything that no enrolment writes."""
+        pitch = self.log_f0_mean == 0 or _LOWEST < self.log_f0_mean < _HIGHEST
+        if not (pitch and 0 <= self.log_f0_std < _WIDEST and 0 <= self.seconds < math.inf):
+            raise ValueError("impossible figures")
+        shapes = all(one.ndim == 1 and len(one) > 1 for one in self.embeddings.values())
+        if not shapes or any(one.ndim == 0 or len(one) == 0 for one in self.frames.values()):
+            raise ValueError("impossible shapes")
+        for one in (*self.embeddings.values(), *self.frames.values()):
+            if one.is_floating_point() and not bool(one.isfinite().all()):
+                raise ValueError("values that are not finite")
+
+    def require_frames(self, **shapes: tuple[int, ...]) -> None:
+        """Sees to it that frames of some kinds are there, as many of each.
+
+        Args:
+            shapes: of one frame, by kind.
+
+        Raises:
+            CheckpointError: they are not, or have other shapes: the file was changed.
+        """
+        found = [(self.frames.get(kind), shape) for kind, shape in shapes.items()]
+        if any(one is None or tuple(one.shape[1:]) != shape for one, shape in found) or (
+            len({len(one) for one, _ in found if one is not None}) != 1
+        ):
+            raise CheckpointError(
+                f"The voice of {', '.join(self.sources)} lacks {' or '.join(shapes)} as {self.model} "
+                "enrols them; enrol it again."
+            )

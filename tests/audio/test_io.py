@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -118,6 +120,13 @@ def test_a_folder(tmp_path: Path) -> None:
     assert "is a folder" in refusal(tmp_path)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+def test_a_name_that_is_no_text(tmp_path: Path, voice: np.ndarray) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.wav"))
+    save(tmp_path / "a.wav", voice).rename(path)
+    assert "has a name that is no text" in refusal(path)
+
+
 def test_an_empty_file(tmp_path: Path) -> None:
     path = tmp_path / "a.mp3"
     path.touch()
@@ -139,6 +148,16 @@ def test_a_truncated_file(suffix: str, share: float, tmp_path: Path) -> None:
     path = save(tmp_path / f"a{suffix}", noise)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
+    assert "truncated" in refusal(path)
+
+
+@pytest.mark.parametrize("kind", ["AIFF", "AU", "W64", "RF64", "WAVEX"])
+def test_a_truncated_file_of_a_rarer_kind(kind: str, tmp_path: Path, voice: np.ndarray) -> None:
+    path = tmp_path / "a"
+    soundfile.write(path, voice, 16000, format=kind, subtype="PCM_16")
+    assert len(read(path).samples) == len(voice)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
     assert "truncated" in refusal(path)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from timbrel.cli.app import main
+from timbrel.cli import main
 
 
 @dataclass(frozen=True, slots=True)

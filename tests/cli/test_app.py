@@ -21,13 +21,63 @@ COMMANDS = ("convert", "enrol", "models", "info", "demo", "train", "prepare")
 @pytest.mark.parametrize("arguments", [["--help"], ["models"], ["--version"], ["convert", "--help"]])
 def test_no_torch_where_none_is_needed(arguments: list[str]) -> None:
     code = (
-        "import sys\nfrom timbrel.cli.app import main\n"
+        "import sys\nfrom timbrel.cli import main\n"
         f"sys.argv = ['timbrel', *{arguments!r}]\n"
         "try:\n    main()\n"
         "finally:\n    print([m for m in ('torch', 'scipy', 'onnxruntime') if m in sys.modules])"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ImportError])
+def test_ctrl_c_while_libraries_load_is_no_traceback(error: type[BaseException]) -> None:
+    """Some turn the interrupt into an error of their own."""
+    code = (
+        "import os, signal, sys\nfrom timbrel.cli import app, main\n"
+        "def run():\n"
+        "    try:\n        os.kill(os.getpid(), signal.SIGINT)\n"
+        f"    except KeyboardInterrupt:\n        raise {error.__name__} from None\n"
+        "app.run = run\nmain()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (130, "")
+
+
+def test_what_cannot_be_imported_is_not_taken_for_ctrl_c() -> None:
+    code = (
+        "from timbrel.cli import app, main\n"
+        "def run():\n    raise ImportError('no such thing')\n"
+        "app.run = run\nmain()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "no such thing" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["convert", "loop.wav", "-t", "second.flac", "-o", "x.wav"],
+        ["convert", "second.flac", "-t", "loop.wav", "-o", "x.wav"],
+        ["convert", "second.flac", "-t", "second.flac", "-o", "loop.wav"],
+        ["convert", "--batch", "table.csv", "-o", "made"],
+        ["average", "loop.wav", "-o", "made"],
+        ["prepare", "folder", "loop.wav", "made"],
+        ["prepare", "folder", ".", "loop.wav"],
+        ["remake", "loop.wav", "-o", "made", "--moonshine", "second.flac", "--resemblyzer", "second.flac"],
+    ],
+)
+def test_a_loop_of_links_is_no_traceback(
+    timbrel: Command, demo_pair: tuple[Path, Path], arguments: list[str]
+) -> None:
+    Path("loop.wav").symlink_to("loop.wav")
+    Path("second.flac").write_bytes(demo_pair[1].read_bytes())
+    Path("table.csv").write_text("source,target\nloop.wav,second.flac\n")
+    ended = timbrel(*arguments)
+    assert ended.code == (1 if "--batch" in arguments else 2)
+    assert "Traceback" not in ended.err
+    assert "loop" in ended.err
 
 
 def test_help_names_every_command(timbrel: Command) -> None:
@@ -94,7 +144,7 @@ def test_models_lists_the_bundled_one(timbrel: Command) -> None:
 def test_being_stopped_runs_the_clean_up(tmp_path: Path, number: int, status: int) -> None:
     code = (
         "import os, sys, time\n"
-        "from timbrel.cli import app, models\n"
+        "from timbrel.cli import app, main\n"
         "def stopped():\n"
         "    try:\n"
         f"        os.kill(os.getpid(), {int(number)}); time.sleep(5)\n"
@@ -102,7 +152,7 @@ def test_being_stopped_runs_the_clean_up(tmp_path: Path, number: int, status: in
         "        open('cleaned', 'w').close()\n"
         "app.app.command('wait')(stopped)\n"
         "sys.argv = ['timbrel', 'wait']\n"
-        "app.main()\n"
+        "main()\n"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=False)
     assert ended.returncode == status

@@ -77,6 +77,17 @@ def test_another_split_of_the_same_folder_is_said(timbrel: Command, tmp_path: Pa
     assert index()["p326/p326_001"]["split"] == "unseen"
 
 
+@pytest.mark.parametrize("text", ["{}", "nothing", '{"rule": 3}'])
+def test_splits_that_are_damaged_are_named(timbrel: Command, tmp_path: Path, text: str) -> None:
+    root = trees.vctk_new(tmp_path / "VCTK")
+    timbrel("prepare", "vctk", root, "out")
+    Path("out", "splits.json").write_text(text)
+    ended = timbrel("prepare", "vctk", root, "out")
+    assert ended.code == 2
+    assert "splits.json is damaged" in ended.err
+    assert "Traceback" not in ended.err
+
+
 def test_the_corpus_keeps_its_own_splits_unless_told_otherwise(timbrel: Command, tmp_path: Path) -> None:
     root = trees.librispeech(tmp_path / "LibriSpeech")
     assert timbrel("prepare", "librispeech", root, "out").code == 0
@@ -136,7 +147,7 @@ def test_a_corpus_is_not_prepared_into_itself(timbrel: Command) -> None:
     root = trees.write(Path("corpus"), {"ada/a.wav": None})
     ended = timbrel("prepare", "folder", root, "./corpus/ada/..")
     assert (ended.code, is_one_sentence(ended.err)) == (2, True)
-    assert "is the corpus itself" in ended.err
+    assert "lies in the corpus" in ended.err
     assert [path.name for path in root.iterdir()] == ["ada"]
 
 

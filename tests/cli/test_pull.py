@@ -126,7 +126,7 @@ def test_on_a_terminal_it_asks(
         "import sys; from timbrel.interop import shelf; from timbrel.interop.shelf import *; "
         f"file = KnownFile('one.pt', {known.files[0].url!r}); "
         "shelf.known = lambda: (KnownModel('one', 'resemblyzer', '', '', (file,), terms='nobody says'),); "
-        "sys.argv = ['timbrel', 'pull', 'one', '--no-import']; from timbrel.cli.app import main; main()"
+        "sys.argv = ['timbrel', 'pull', 'one', '--no-import']; from timbrel.cli import main; main()"
     )
     os.write(controller, answer.encode())
     ended = subprocess.run(

@@ -55,6 +55,12 @@ def test_samples_beyond_full_scale_are_found(tmp_path: Path) -> None:
     )
 
 
+def test_samples_beyond_any_scale_are_found(tmp_path: Path) -> None:
+    (one,) = found(write(tmp_path / "a.wav", 1e30 * samples(), 16000, "FLOAT"))
+    assert 28 in one.traps
+    assert "where full scale is 1" in one.what
+
+
 @pytest.mark.parametrize("gain", [0.02, 8.0])
 def test_a_level_out_of_range_is_found(tmp_path: Path, gain: float) -> None:
     audio = np.tanh(gain * samples()) * 0.9 if gain > 1 else gain * samples()

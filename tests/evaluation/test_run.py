@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from timbrel.errors import EvaluationError, OutputError
-from timbrel.evaluation.pairs import read_pairs
+from timbrel.evaluation.converting import Produced
+from timbrel.evaluation.pairs import Pair, read_pairs
 from timbrel.evaluation.run import Evaluation, Request, evaluate
 from timbrel.evaluation.systems import Wanted, check_names
 from timbrel.evaluation.voices import Spoofing
@@ -167,6 +168,32 @@ def test_the_list_and_the_files_can_be_taken_for_a_listening_test(request_: Requ
     rows = read_pairs(request_.out / "pairs.csv")
     assert [one.source_speaker for one in rows[::2]] == ["ann", "bob", "cid", "dot"]
     assert (request_.out / "converted" / "made" / "0003.wav").is_file()
+
+
+def test_a_model_writes_nothing_where_files_of_somebody_were_linked(
+    request_: Request, converted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def produce(pairs: Sequence[Pair], folder: Path, *_: object) -> Produced:
+        folder.mkdir(parents=True, exist_ok=True)
+        files = {pair.id: folder / f"{pair.id}.wav" for pair in pairs}
+        for pair in pairs:
+            files[pair.id].write_bytes(pair.source.read_bytes())
+        return Produced(files, None, {}, len(files))
+
+    run(request_)
+    before = {path: path.read_bytes() for path in converted.iterdir()}
+    monkeypatch.setattr("timbrel.evaluation.run.produce", produce)
+    monkeypatch.setattr("timbrel.evaluation.run.model_fingerprint", lambda _: "weights")
+    found = run(changed(request_, systems=(Wanted("made", model="some-model"),)))
+    assert found.new_conversions == 8
+    assert {path: path.read_bytes() for path in converted.iterdir()} == before
+
+
+def test_files_that_lie_elsewhere_now_are_linked_anew(request_: Request, converted: Path) -> None:
+    run(request_)
+    moved = converted.rename(converted.with_name("moved"))
+    run(changed(request_, systems=(Wanted("made", folder=moved),)))
+    assert (request_.out / "converted" / "made").resolve() == moved.resolve()
 
 
 @pytest.mark.parametrize("name", ["out.html", "notes", "pairs.csv/out"])

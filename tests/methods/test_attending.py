@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,26 @@ from timbrel.steering import Steering
 from .making import attending, part, pipeline, speechlike, vocoder
 
 MEL = PRESETS["timbrel-16k"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda frames: {},
+        lambda frames: frames | {"mel": frames["mel"][1:]},
+        lambda frames: frames | {"content": frames["content"].flatten()},
+        lambda frames: frames | {"speech": frames["mel"]},
+        lambda frames: {kind: one for kind, one in frames.items() if kind != "speech"},
+    ],
+)
+def test_a_voice_without_the_frames_of_one_is_refused(
+    tmp_path: Path, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+) -> None:
+    converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny"))
+    source = Waveform(torch.from_numpy(speechlike(1.0)), 16000)
+    voice = converter.enrol(Waveform(torch.from_numpy(speechlike(2.0)), 16000))
+    with pytest.raises(CheckpointError, match="lacks content or mel or speech"):
+        converter.convert(source, replace(voice, frames=change(voice.frames)))
 
 
 def test_content_of_other_weights_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from timbrel.audio.io import Waveform
 from timbrel.checkpoint import fingerprint
 from timbrel.contract import FeatureSpec
 from timbrel.errors import CheckpointError, ContractError
+from timbrel.models.istft import ISTFT
 from timbrel.models.phonetic import PhoneticEncoder
 from timbrel.models.speaker import ConvSpeakerEncoder, SpeakerConfig
 from timbrel.models.vqvc import VQVC
@@ -63,6 +64,24 @@ def test_a_vocoder_on_another_logarithmic_scale_gives_the_same_audio(tmp_path: P
     # Padding is 0 on both scales and so another level; half a second in, nothing is left of that.
     inner = slice(8192, -8192)
     torch.testing.assert_close(converted(bridged)[inner], converted(plain)[inner], atol=1e-4, rtol=0)
+
+
+def test_a_vocoder_hears_nothing_outside_of_its_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clipped = replace(MEL, clip=(-4.5, -3.0))
+    path = pipeline(tmp_path / "a", converter=vqvc(spec_out=clipped), vocoder=vocoder(clipped))
+    free = pipeline(tmp_path / "b", converter=vqvc(), vocoder=vocoder(MEL))
+    heard: list[torch.Tensor] = []
+
+    def forward(self: ISTFT, mel: torch.Tensor) -> torch.Tensor:
+        heard.append(mel)
+        return said(self, mel)
+
+    said = ISTFT.forward
+    monkeypatch.setattr(ISTFT, "forward", forward)
+    for model in (path, free):
+        converted(VoiceConverter.from_pretrained(model), 1.0)
+    assert (float(heard[0].min()), float(heard[0].max())) == (-4.5, -3.0)
+    assert float(heard[1].min()) < -4.5 and float(heard[1].max()) > -3.0
 
 
 def test_a_bridge_that_is_not_taken_would_be_heard(tmp_path: Path) -> None:

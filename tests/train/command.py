@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save
 from tests.train import toy
 
-from timbrel.cli.app import main
+from timbrel.cli import main
 from timbrel.train import state, tasks
 
 STEP = os.environ.get("TIMBREL_TEST_DIES_AT", "")

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from tests.methods.making import attending, autovc, part, speaker, vqvc
 from typer.testing import CliRunner
 
 from timbrel import checkpoint, registry
 from timbrel.cli.app import app
-from timbrel.errors import CheckpointError, ConfigError
+from timbrel.errors import CheckpointError, ConfigError, OutputError
 from timbrel.targets import Target
 from timbrel.train.mean import average
 
@@ -149,6 +150,47 @@ def test_a_model_keeps_the_parts_that_lie_in_it(tmp_path: Path) -> None:
     part(whole / "speaker", encoder)
     made = average([Target(whole), Target(whole)], tmp_path / "mean")
     assert weights(made / "speaker").keys() == encoder.state_dict().keys()
+
+
+def test_what_is_averaged_is_not_replaced(three: list[Path], tmp_path: Path) -> None:
+    before = weights(three[0])
+    for out in (three[0], three[0] / "inside", tmp_path):
+        with pytest.raises(OutputError, match="lie one in the other"):
+            average([Target(three[1]), Target(three[0])], out, force=True)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in weights(three[0]).items())
+    assert sorted(path.name for path in three[0].iterdir()) == sorted(
+        path.name for path in three[1].iterdir()
+    )
+
+
+def test_weights_that_are_no_numbers_are_refused(three: list[Path], tmp_path: Path) -> None:
+    found = checkpoint.read(three[0])
+    tensors = weights(three[0])
+    name = next(iter(tensors))
+    tensors[name] = torch.full_like(tensors[name], float("nan"))
+    checkpoint.write(
+        three[0],
+        family=found.family,
+        name=found.name,
+        config=found.config,
+        tensors=tensors,
+        provenance=found.provenance,
+        card="",
+        overwrite=True,
+    )
+    with pytest.raises(CheckpointError, match="is not finite"):
+        average([Target(path) for path in three], tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
+
+
+def test_a_full_disk_is_said(three: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: File too large (os error 27)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(CheckpointError, match=r"mean cannot be written: .*File too large"):
+        average([Target(path) for path in three], tmp_path / "mean")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one0", "one1", "one2"]
 
 
 def test_the_command_replaces_nothing_unasked(three: list[Path], tmp_path: Path) -> None:

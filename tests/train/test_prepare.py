@@ -42,6 +42,19 @@ def test_a_clip_holds_its_samples_and_pitch(raw_corpus: Path, prepared: Path) ->
     assert clip["voicing"].mean() > 0.5
 
 
+def test_quiet_speech_is_as_voiced_as_loud(demo_pair: tuple[Path, Path], tmp_path: Path) -> None:
+    loud, rate = soundfile.read(demo_pair[0])
+    for name, gain in (("loud", 1.0), ("quiet", 0.01)):
+        (tmp_path / "raw" / name).mkdir(parents=True)
+        soundfile.write(tmp_path / "raw" / name / "0.wav", gain * loud, rate, subtype="FLOAT")
+    prepare(folder.read(tmp_path / "raw"), tmp_path / "out")
+    quiet, usual = (
+        load_file(tmp_path / f"out/clips/{name}/0.safetensors")["voicing"] for name in ("quiet", "loud")
+    )
+    assert usual.mean() > 0.3
+    np.testing.assert_allclose(quiet, usual, atol=0.02)
+
+
 def test_the_index_has_a_line_per_clip_in_order(prepared: Path) -> None:
     rows = [json.loads(line) for line in (prepared / "index.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows[:2]] == ["ada/clip0", "ada/clip1"]

@@ -41,3 +41,5 @@ def test_nothing_to_judge_is_refused(people: Path, small_encoder: Path, noise: P
     own = people / "first" / "0.wav"
     with pytest.raises(CorpusError, match="noise"):
         judge([Conversion(own, own, noise)], Hearing(small_encoder), 0.5)
+    with pytest.raises(CorpusError, match="There is no conversion"):
+        judge([], Hearing(small_encoder), 0.5)

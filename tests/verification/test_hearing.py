@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from timbrel import checkpoint, registry
 from timbrel.contract import EmbeddingSpec, FeatureSpec
-from timbrel.errors import CheckpointError
+from timbrel.errors import AudioError, CheckpointError
 from timbrel.methods.listening import Listener
 from timbrel.verification.hearing import Hearing
 
@@ -63,9 +63,24 @@ def test_what_cannot_be_compared_is_named_by_the_name_it_has_now(tmp_path: Path,
     assert not found.usable.any()
     shutil.copy(tmp_path / "noise.wav", tmp_path / "{}other.wav")
     again = Hearing(small_encoder).hear([tmp_path / "{}other.wav"])
-    assert again.computed == 0
     assert "{}other.wav" in again.problems[0]
     assert "noise.wav" not in again.problems[0]
+
+
+def test_what_a_machine_could_not_hear_is_heard_once_it_can(
+    people: Path, small_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = people / "first" / "0.wav"
+
+    def without_ffmpeg(*_: object) -> None:
+        raise AudioError("install ffmpeg")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("timbrel.verification.hearing.io.probe", without_ffmpeg)
+        assert Hearing(small_encoder).hear([path]).problems
+    found = Hearing(small_encoder).hear([path])
+    assert not found.problems
+    assert found.computed == 1
 
 
 def test_what_is_no_speaker_encoder_is_refused() -> None:

@@ -17,16 +17,31 @@ _OGG_PAGE = 65307
 
 
 def missing_bytes(path: Path) -> int:
-    """How many bytes fewer the file holds than a WAV, Ogg or MP3 header promises; 0 for others."""
+    """How many bytes fewer the file holds than its header promises; 0 where that is not known.
+
+    Headers of WAV, RF64, W64, AIFF, AU, Ogg and MP3 are understood.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
-        magic = file.read(12)
-        if magic[:4] == b"RIFF" and magic[8:] == b"WAVE":
-            return max(0, _riff_end(file) - size)
-        if magic[:4] == b"OggS":
-            return max(0, _ogg_end(file, size) - size)
-        start = _mp3_start(file)
-        return max(0, start + _xing_bytes(file, start) - size)
+        return max(0, _end(file, size) - size)
+
+
+def _end(file: BinaryIO, size: int) -> int:
+    """Where the samples should end; 0 if the file does not say."""
+    magic = file.read(12)
+    if magic[:4] in (b"RIFF", b"RF64") and magic[8:] == b"WAVE":
+        return _chunk_end(file, b"data", "<")
+    if magic[:4] == b"FORM" and magic[8:] in (b"AIFF", b"AIFC"):
+        return _chunk_end(file, b"SSND", ">")
+    if magic[:4] == b"riff":
+        return _w64_end(file)
+    if magic[:4] == b".snd" and len(magic) == 12:
+        start, length = struct.unpack(">II", magic[4:])
+        return 0 if length >= _UNKNOWN_SIZE else start + int(length)
+    if magic[:4] == b"OggS":
+        return _ogg_end(file, size)
+    start = _mp3_start(file)
+    return start + _xing_bytes(file, start)
 
 
 def is_unmarked_vbr(path: Path) -> bool:
@@ -48,14 +63,28 @@ def _at(file: BinaryIO, offset: int, count: int) -> bytes:
     return file.read(count)
 
 
-def _riff_end(file: BinaryIO) -> int:
-    """Where the samples of a WAV should end; 0 if it does not say."""
-    offset = 12
+def _chunk_end(file: BinaryIO, samples: bytes, order: str) -> int:
+    """Where the chunk of samples of a WAV, RF64 or AIFF should end."""
+    offset, long = 12, 0
     while len(header := _at(file, offset, 8)) == 8:
-        name, length = struct.unpack("<4sI", header)
-        if name == b"data":
-            return 0 if length >= _UNKNOWN_SIZE else offset + 8 + int(length)
+        name, length = struct.unpack(f"{order}4sI", header)
+        if name == samples:
+            length = long or length
+            return 0 if not long and length >= _UNKNOWN_SIZE else offset + 8 + int(length)
+        if name == b"ds64" and len(sizes := _at(file, offset + 16, 8)) == 8:  # after the size of the whole
+            long = int.from_bytes(sizes, "little")
         offset += 8 + length + length % 2
+    return 0
+
+
+def _w64_end(file: BinaryIO) -> int:
+    """Where the samples of a W64 should end: 128-bit names, and sizes that count their chunk's header."""
+    offset = 40
+    while len(header := _at(file, offset, 24)) == 24:
+        length = int.from_bytes(header[16:], "little")
+        if header[:4] == b"data" or length < 24:
+            return offset + length if length >= 24 else 0
+        offset += length + -length % 8
     return 0
 
 

@@ -80,6 +80,8 @@ def blocks(info: AudioInfo) -> Iterator[np.ndarray]:
 def _check_file(path: Path) -> None:
     if not path.exists():
         raise AudioError(f"{path}: no such file; check its name and folder.")
+    if not _is_text(str(path)):
+        raise AudioError(f"{path} has a name that is no text; rename it.")
     if path.is_dir():
         raise AudioError(f"{path} is a folder, not a recording; name a file in it.")
     if not path.is_file():
@@ -94,6 +96,15 @@ def _check_file(path: Path) -> None:
             f"{path} is truncated: its header promises {missing:,} bytes more than there are; "
             "use an intact copy."
         )
+
+
+def _is_text(name: str) -> bool:
+    """False for bytes that the system's encoding has no characters for."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _probe_libsndfile(path: Path) -> AudioInfo | None:
@@ -132,13 +143,18 @@ def _check_limits(info: AudioInfo) -> None:
 
 
 def _check_shape(info: AudioInfo) -> None:
-    if not MIN_SAMPLE_RATE <= info.sample_rate <= MAX_SAMPLE_RATE:
-        raise AudioError(
-            f"{info.path} has a sample rate of {info.sample_rate:,} Hz; "
-            f"rates from {MIN_SAMPLE_RATE:,} to {MAX_SAMPLE_RATE:,} Hz can be used."
-        )
+    check_rate(info.path, info.sample_rate)
     if info.channels > MAX_CHANNELS:
         raise AudioError(f"{info.path} has {info.channels} channels; mix it down to {MAX_CHANNELS} at most.")
+
+
+def check_rate(name: Path | str, sample_rate: int) -> None:
+    """Raises AudioError if audio of that rate in Hz cannot be used."""
+    if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
+        raise AudioError(
+            f"{name} has a sample rate of {sample_rate:,} Hz; "
+            f"rates from {MIN_SAMPLE_RATE:,} to {MAX_SAMPLE_RATE:,} Hz can be used."
+        )
 
 
 def _check_length(info: AudioInfo) -> None:

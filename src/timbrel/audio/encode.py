@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import re
 import secrets
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +45,8 @@ METADATA_FIELDS = ("title", "comment", "software")
 
 # libsndfile's Vorbis encoder puts what it is given on the stack.
 _BLOCK_FRAMES = 1 << 15
+#: Without a change for so long, nobody writes a draft any more.
+_ABANDONED_SECONDS = 600.0
 
 
 def synthetic_metadata(model: str, version: str) -> dict[str, str]:
@@ -84,7 +88,7 @@ def check_output(path: str | Path, force: bool = False) -> None:
         raise OutputError(f"{path} cannot be written: there is no folder {path.parent}; create it.")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise OutputError(f"{path} cannot be written: {path.parent} is closed to you; choose another.")
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:  # a link that leads nowhere is somebody's as well
         raise OutputError(f"{path} exists already; use --force (force=True) to replace it.")
 
 
@@ -191,9 +195,7 @@ class AudioWriter:
         self._partial.replace(self.path)
         if os.name == "posix":
             _sync(self.path.parent, os.O_RDONLY)
-        # What a killed run left behind goes, now that its file is there.
-        for leftover in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.partial"):
-            leftover.unlink(missing_ok=True)
+        _remove_leftovers(self.path)
 
     def _discard(self) -> None:
         with contextlib.suppress(soundfile.LibsndfileError):
@@ -204,6 +206,15 @@ class AudioWriter:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Drafts of a file that is there now, by runs that were killed: one that is still written is younger."""
+    draft = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.partial")
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        with contextlib.suppress(FileNotFoundError):
+            if draft.fullmatch(leftover.name) and time.time() - leftover.stat().st_mtime > _ABANDONED_SECONDS:
+                leftover.unlink()
 
 
 def _codec_rate(suffix: str, sample_rate: int) -> int:

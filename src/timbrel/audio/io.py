@@ -105,10 +105,11 @@ def check_waveform(waveform: Waveform) -> None:
     """Refuses in memory what `stream` refuses in a file.
 
     Raises:
-        AudioError: if it is shorter than 0.3 s, silent throughout, or has samples that are not finite
-            or far beyond full scale.
+        AudioError: if its rate cannot be used, it is shorter than 0.3 s, silent throughout, or has samples
+            that are not finite or far beyond full scale.
     """
     name, samples = "The waveform", waveform.samples.detach().cpu().numpy()
+    decode.check_rate(name, waveform.sample_rate)
     _require_length(name, waveform.duration)
     _check_samples(name, samples)
     _require_sound(name, float(np.abs(samples).max()))

@@ -11,6 +11,8 @@ import numpy as np
 
 #: Models hear speech whose active frames have this RMS (-20 dBFS).
 STANDARD_LEVEL = 0.1
+#: Length of the frames whose energies say so.
+LEVEL_SECONDS = 0.025
 #: A frame is active if its energy is within 30 dB of the loudest.
 _ACTIVE = 1e-3
 #: BS.1770 gates blocks of this length; shorter audio has none.
@@ -33,6 +35,14 @@ def standard_gain(energies: np.ndarray) -> float:
     if loudest <= 0:
         return 1.0
     return float(STANDARD_LEVEL / np.sqrt(energies[energies > loudest * _ACTIVE].mean()))
+
+
+def level_gain(samples: np.ndarray, sample_rate: int) -> float:
+    """Gain that brings a recording (T,) to `STANDARD_LEVEL`."""
+    size = round(LEVEL_SECONDS * sample_rate)
+    count = max(1, len(samples) // size)
+    frames = np.resize(samples[: count * size], (count, size))
+    return standard_gain(np.square(frames).mean(axis=1))
 
 
 def integrated_loudness(samples: np.ndarray, sample_rate: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from typing import Annotated, NoReturn
@@ -34,6 +35,9 @@ from timbrel.cli import (
     verify,
 )
 from timbrel.errors import TimbrelError
+
+#: What a disk says of itself, without naming a file.
+_OF_THE_DISK = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 app = typer.Typer(
     name="timbrel",
@@ -86,7 +90,7 @@ for command in (
     command.register(app)
 
 
-def main() -> None:
+def run() -> None:
     """Runs the command line; an error the user can mend is one sentence and exit status 2."""
     signal.signal(signal.SIGTERM, _stop)
     try:
@@ -95,10 +99,11 @@ def main() -> None:
         typer.echo(f"timbrel: {error}", err=True)
         sys.exit(2)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in _OF_THE_DISK:
             raise
         # The system's refusal of a path that someone gave: too long a name, a disk that has gone.
-        typer.echo(f"timbrel: {error.filename}: {error.strerror}.", err=True)
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"timbrel: {where}{error.strerror}.", err=True)
         sys.exit(2)
 
 

@@ -23,6 +23,7 @@ from timbrel.cli.shared import (
     warn,
 )
 from timbrel.errors import ConfigError, OutputError
+from timbrel.files import resolved
 from timbrel.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _convert_one(source: Path, targets: Sequence[Target], output: Path, settings
     from timbrel.targets import target_voice
 
     # What can be refused is refused before the model is loaded.
-    if output.resolve() in {path.resolve() for path in (source, *(target.path for target in targets))}:
+    if resolved(output) in {resolved(path) for path in (source, *(target.path for target in targets))}:
         raise OutputError(f"{output} is also an input: choose another name.")
     check_output(output, settings.force)
     probe(source)

@@ -11,6 +11,7 @@ import typer
 from timbrel.cli.engines import AddressOption, EngineName, EngineOption, WorkersOption, open_engine
 from timbrel.cli.shared import Device, DeviceOption, ForceOption, progress_line, warn
 from timbrel.errors import ConfigError
+from timbrel.files import resolved
 from timbrel.wording import counted
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _systems(models: Sequence[str], folders: Sequence[Path], names: Sequence[str
         )
     yield from name_models(models)
     for place, folder in enumerate(folders):
-        yield Wanted(names[place] if names else folder.resolve().name, folder=folder)
+        yield Wanted(names[place] if names else resolved(folder).name, folder=folder)
 
 
 def _lines(found: Evaluation, output: Path) -> Iterator[str]:

@@ -31,6 +31,8 @@ def complaints(heard: Recording, *, reference: bool) -> Iterator[Finding]:
             "Export it again.",
             (28,),
         )
+    elif heard.condition is None and heard.largest > 4.0:
+        yield from _scale(heard)
     elif heard.condition is None:
         yield _finding(
             heard,
@@ -53,7 +55,7 @@ def _scale(heard: Recording) -> Iterator[Finding]:
         yield _finding(
             heard,
             FAULT,
-            f"Its largest sample is {heard.largest:,.0f}, where full scale is 1.",
+            f"Its largest sample is {heard.largest:,.6g}, where full scale is 1.",
             "Integers taken for floating point: full noise, mels up to 12 instead of 2.",
             "Divide by the full scale of the integers (32768 for 16 bits) and save it again.",
             (28,),

@@ -12,7 +12,7 @@ import torch
 from timbrel.audio import condition, decode, pitch
 from timbrel.audio.condition import Condition
 from timbrel.audio.io import Waveform
-from timbrel.audio.loudness import integrated_loudness, peak_dbfs, standard_gain
+from timbrel.audio.loudness import integrated_loudness, level_gain, peak_dbfs
 from timbrel.audio.resample import resample
 from timbrel.doctor.spectrum import wall
 from timbrel.errors import AudioError
@@ -20,13 +20,14 @@ from timbrel.errors import AudioError
 #: Of a longer recording the beginning is listened to.
 MAX_SECONDS = 60.0
 _SILENCE_DB = -50.0
-_FRAME = 400  # samples at 16 kHz, 25 ms
 #: Neighbouring samples so far apart went over the end of the integers.
 _WRAP = 1.7
 #: Hz between which the median pitch of speaking voices lies.
 LOWEST_PITCH, HIGHEST_PITCH = 62.0, 400.0
 _USUAL_PITCH = 150.0
 _GUESS_SECONDS = 10.0
+#: Beyond this no scale that anybody uses can be meant, and figures overflow.
+_NO_SCALE = 1e12
 _RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
@@ -37,7 +38,7 @@ class Recording:
     Fields:
         waveform: at the file's own rate, channels averaged.
         finite: whether all samples are numbers; if not, nothing else is measured.
-        condition: none where there is nothing to hear.
+        condition: none where there is nothing to hear, or it is louder than any scale makes it.
         peak_dbfs, loudness_lufs: of the channels' mean.
         largest: magnitude of any sample of any channel.
         channel_correlation: smallest between the first channel and another; 1 for one channel.
@@ -80,7 +81,7 @@ def listen(path: Path) -> Recording:
     largest = float(np.abs(channels).max(initial=0.0))
     if not np.isfinite(largest):
         return Recording(path, info.sample_rate, info.channels, waveform, finite=False)
-    if largest == 0.0 or not mono.any():
+    if largest == 0.0 or largest > _NO_SCALE or not mono.any():
         return Recording(path, info.sample_rate, info.channels, waveform, largest=largest)
     correlation, balance = _channels(channels)
     found = condition.assess(waveform)
@@ -139,9 +140,7 @@ def _soft_share(samples: np.ndarray, sample_rate: int) -> float:
 def _median_pitch(samples: np.ndarray, sample_rate: int) -> float:
     """Hz; 0 where nothing is voiced."""
     at_16k = resample(samples, sample_rate, pitch.SAMPLE_RATE)
-    count = max(1, len(at_16k) // _FRAME)
-    energies = np.square(np.resize(at_16k, count * _FRAME).reshape(count, _FRAME)).mean(axis=1)
-    tracked = pitch.track(at_16k * np.float32(standard_gain(energies)))
+    tracked = pitch.track(at_16k * np.float32(level_gain(at_16k, pitch.SAMPLE_RATE)))
     return float(np.median(tracked.f0[tracked.voiced])) if tracked.voiced.any() else 0.0
 
 

@@ -30,6 +30,7 @@ from timbrel.corpora import Utterance, by_speaker
 from timbrel.corpora.splits import TRAIN
 from timbrel.errors import AudioError, CorpusError
 from timbrel.evaluation.pairs import NEEDED, OPTIONAL, SEPARATOR, recordings_at
+from timbrel.files import resolved
 
 Protocol = Literal["balanced", "knn-vc", "seed-vc"]
 PROTOCOLS: tuple[Protocol, ...] = ("balanced", "knn-vc", "seed-vc")
@@ -281,5 +282,5 @@ def table(trials: Sequence[Trial], folder: Path) -> str:
 
 
 def _written(path: Path, folder: Path) -> str:
-    path, folder = path.resolve(), folder.resolve()
+    path, folder = resolved(path), resolved(folder)
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)

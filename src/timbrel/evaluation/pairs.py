@@ -10,6 +10,7 @@ from pathlib import Path
 from timbrel.corpora import AUDIO_SUFFIXES, is_file_name, one_line
 from timbrel.errors import EvaluationError
 from timbrel.evaluation.case import Case
+from timbrel.files import resolved
 
 NEEDED = ("source", "target")
 #: Columns of paths, those of speakers, and all that are read; others are left alone.
@@ -231,7 +232,7 @@ def _refuse_doubles(table: Path, pairs: Sequence[Pair]) -> None:
         before = ids.setdefault(pair.id.casefold(), pair.place)
         if before != pair.place:
             raise EvaluationError(f"{table}: rows {before + 1} and {pair.place + 1} have one id, {pair.id}.")
-        key = (pair.source.resolve(), pair.target.resolve(), pair.references)
+        key = (resolved(pair.source), resolved(pair.target), pair.references)
         before = made.setdefault(key, pair.place)
         if before != pair.place:
             raise EvaluationError(

@@ -52,10 +52,12 @@ class Players:
 
     def __init__(self, room: float, files: Path | None) -> None:
         self._room, self._files = room, files
+        self._waiting = dict[str, bytes]()
         self._mel = MelSpectrogram(PRESETS["timbrel-16k"])
 
     def pair(self, pair: Pair, systems: Sequence[System]) -> str | None:
         """Source, target and what each system made of them; None if that does not fit any more."""
+        self._waiting.clear()
         parts = [
             self._player(name, path, f"{pair.id}-{place}")
             for place, (name, path) in enumerate(_all(pair, systems))
@@ -64,6 +66,7 @@ class Players:
         if size > self._room:
             return None
         self._room -= size
+        self._write()
         said = f"<p>{escape(pair.text)}</p>" if pair.text else ""
         heading = escape(f"{pair.id}: {pair.source_speaker} to {pair.target_speaker}")
         players = f'<div class="pictures">{"".join(html for html, _ in parts)}</div>'
@@ -92,9 +95,15 @@ class Players:
     def _link(self, name: str, data: bytes, kind: str) -> str:
         if self._files is None:
             return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
-        self._files.mkdir(exist_ok=True)
-        (self._files / name).write_bytes(data)
+        self._waiting[name] = data
         return f"{quote(self._files.name)}/{quote(name)}"
+
+    def _write(self) -> None:
+        """The files of a pair that fits."""
+        for name, data in self._waiting.items():
+            assert self._files is not None
+            self._files.mkdir(exist_ok=True)
+            (self._files / name).write_bytes(data)
 
     def _picture(self, heard: Waveform) -> bytes:
         """A spectrogram, low notes at the bottom."""

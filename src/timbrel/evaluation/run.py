@@ -31,7 +31,7 @@ from timbrel.evaluation.pairs import OPTIONAL, PATHS, SEPARATOR, Pair, find_conv
 from timbrel.evaluation.summary import Scores, Summary
 from timbrel.evaluation.systems import COPY, SOURCE, System, Wanted, check_names, model_fingerprint
 from timbrel.evaluation.voices import EqualErrors, Spoofing, equal_errors, find_verifier, spoofing
-from timbrel.files import write_text
+from timbrel.files import resolved, write_text
 from timbrel.reporting.folder import rounded
 from timbrel.wording import counted
 
@@ -189,8 +189,8 @@ def _table(pairs: Sequence[Pair]) -> str:
     for pair in pairs:
         row: dict[str, object] = {name: getattr(pair, name) or "" for name in columns}
         for name in PATHS:
-            row[name] = Path(str(row[name])).resolve() if row[name] else ""
-        row["references"] = SEPARATOR.join(str(path.resolve()) for path in pair.references)
+            row[name] = resolved(str(row[name])) if row[name] else ""
+        row["references"] = SEPARATOR.join(str(resolved(path)) for path in pair.references)
         writer.writerow(row)
     return text.getvalue()
 
@@ -222,6 +222,7 @@ def _systems(
             continue
         weights = model_fingerprint(wanted.model)
         make = by_model(wanted.model, request.device, request.seed)
+        _unlink(folder / wanted.name)  # or what is made would be written among somebody's own files
         with stage(wanted.name) as progress:
             made = produce(
                 pairs, folder / wanted.name, make, f"{weights} seed {request.seed}", hashes, crew, progress
@@ -264,10 +265,16 @@ def _system(name: str, kind: str, made_by: str, made: Produced) -> System:
 
 def _link(place: Path, folder: Path | None) -> None:
     """What another system made, found beside the rest; where links cannot be made, it stays where it is."""
+    _unlink(place)
     if folder is not None and not place.exists():
         with contextlib.suppress(OSError):
-            place.unlink(missing_ok=True)
-            place.symlink_to(folder.resolve(), target_is_directory=True)
+            place.symlink_to(resolved(folder), target_is_directory=True)
+
+
+def _unlink(place: Path) -> None:
+    """Removes what an earlier run linked to."""
+    if place.is_symlink():
+        place.unlink()
 
 
 def _equal_errors(

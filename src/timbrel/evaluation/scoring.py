@@ -111,7 +111,7 @@ def voices(metric: SpeakerMetric, paths: Sequence[Path], hashes: Hashes) -> dict
         kept = cache.get(hashes.of(path))
         try:
             vector = msgspec.msgpack.decode(kept, type=tuple[float, ...]) if kept else metric.embed(path)
-        except (TimbrelError, msgspec.DecodeError):
+        except Exception:  # whatever a judge throws; `score` has said it of this file
             continue
         if not kept:
             cache.put(hashes.of(path), msgspec.msgpack.encode(vector))

@@ -104,7 +104,7 @@ def spoofing(pairs: Sequence[Pair], systems: Sequence[System], hearing: Hearing)
         problem = f"The encoder {hearing.name} has no calibration that ships, so nobody knows its threshold."
         return Spoofing(hearing.name, float("nan"), {}, problem)
     verdicts: dict[str, Verdict] = {}
-    problem = ""
+    problems = []
     for system in systems:
         made = [
             Conversion(pair.source, pair.target, system.files[pair.id])
@@ -114,8 +114,8 @@ def spoofing(pairs: Sequence[Pair], systems: Sequence[System], hearing: Hearing)
         try:
             verdicts[system.name] = judge(made, hearing, known.threshold)
         except TimbrelError as error:
-            problem = f"{system.name}: {error}"
-    return Spoofing(hearing.name, known.threshold, verdicts, problem)
+            problems.append(f"{system.name}: {error}")
+    return Spoofing(hearing.name, known.threshold, verdicts, " ".join(problems))
 
 
 def _recordings(pairs: Sequence[Pair], hashes: Hashes) -> dict[str, list[Path]]:

@@ -98,6 +98,8 @@ class AttendingMethod:
 
     def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`; `Voice.beyond` adds to the guidance that the converter has of its own."""
+        config = self._networks.converter.config
+        voice.require_frames(content=(config.content.dim,), mel=(2 * config.mel.dim,), speech=())
         heard = self._heard(analysis, source)
         return Narration(self._networks, analysis, voice, seed, heard, self._residual)
 

@@ -24,9 +24,9 @@ from timbrel.errors import CheckpointError, ContractError
 from timbrel.level import follow_level, limit
 from timbrel.methods import REFERENCE_SECONDS, Heard, Speak, part
 from timbrel.methods.blending import blend_known
-from timbrel.methods.joints import joints, require, unclipped
+from timbrel.methods.joints import joints, require
 from timbrel.methods.listening import Listener
-from timbrel.methods.vocoding import vocoder_of
+from timbrel.methods.vocoding import MelVocoder, vocoder_of
 from timbrel.models import Vocoder
 from timbrel.models.autovc import AutoVC
 from timbrel.voice import Voice
@@ -52,10 +52,9 @@ class BottleneckMethod:
         self.joints = joints({"converter": autovc, "speaker": listener.encoder, "vocoder": vocoder})
         require(self.joints, allow_lossy)
         self.fingerprint = self.speaker_fingerprint = listener.spec.encoder
-        self._autovc, self._listener, self._vocoder, self._device = autovc, listener, vocoder, device
+        self._autovc, self._listener, self._device = autovc, listener, device
         spec = autovc.spec_out
-        self._clip = unclipped(spec, vocoder.spec_in).clip
-        self._scale, self._offset = self.joints[-1].scale_and_offset(allow_lossy)
+        self._vocode = MelVocoder(vocoder, self.joints[-1], allow_lossy)
         self._front = MelSpectrogram(spec).to(device)
         self.input_rate = self.sample_rate = spec.sample_rate
         self.hop = spec.hop
@@ -103,11 +102,6 @@ class BottleneckMethod:
             return limit(follow_level(made, levelled, self.hop)[window.inner] / analysis.gain)
 
         return speak
-
-    def _vocode(self, mel: Tensor) -> Tensor:
-        """(1, T, D) -> (L,), on the CPU."""
-        mel = mel if self._clip is None else mel.clamp(*self._clip)
-        return self._vocoder(mel * self._scale + self._offset)[0].cpu()
 
     def _on_device(self, tensor: Tensor) -> Tensor:
         """A batch of one."""

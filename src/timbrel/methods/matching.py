@@ -113,6 +113,7 @@ class MatchingMethod:
 
     def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`; nothing is drawn at random, and pitch is the frames' affair."""
+        voice.require_frames(**{MATCHING: (self._content.spec_out.dim,)})
         change = self._blended(voice, analysis, source)
 
         def speak(window: Window, samples: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from timbrel.methods import REFERENCE_SECONDS, Heard, Speak, part
 from timbrel.methods.blending import blend_known, sum_weighted
 from timbrel.methods.content import content_encoder
 from timbrel.methods.joints import joints, require
-from timbrel.methods.vocoding import vocoder_of
+from timbrel.methods.vocoding import MelVocoder, vocoder_of
 from timbrel.models import ContentEncoder, Vocoder
 from timbrel.models.content import content_frames, context_of
 from timbrel.models.embedding import listen
@@ -54,11 +54,11 @@ class QuantisedMethod:
     ) -> None:
         """Raises ContractError if features or mels do not fit, or only with loss."""
         self.fingerprint = self.speaker_fingerprint = checkpoints.fingerprint(vqvc.state_dict())
-        self._vqvc, self._content, self._vocoder, self._device = vqvc, content, vocoder, device
+        self._vqvc, self._content, self._device = vqvc, content, device
         self._heard = content.spec_in if content is not None else vqvc.spec_in
         self.joints = joints({"content": content, "converter": vqvc, "vocoder": vocoder})
         require(self.joints, allow_lossy)
-        self._scale, self._offset = self.joints[-1].scale_and_offset(allow_lossy)
+        self._vocode = MelVocoder(vocoder, self.joints[-1], allow_lossy)
         self.input_rate, self.sample_rate = self._heard.sample_rate, vqvc.spec_out.sample_rate
         if self.input_rate != self.sample_rate:
             raise ContractError(
@@ -98,13 +98,14 @@ class QuantisedMethod:
 
     def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`; nothing is drawn at random, and pitch is the network's affair."""
+        voice.require_frames(speaker=())
         vector = voice.frames["speaker"][None].to(self._device)
 
         def speak(window: Window, samples: Tensor) -> Tensor:
             features = self._features(samples, analysis.gain)
             code = self._vqvc.encode(features, 1 + len(samples) // self.hop)
             mel = self._vqvc.decode(code.content, vector, code.frames)
-            made = self._vocoder(mel * self._scale + self._offset)[0].cpu()
+            made = self._vocode(mel)
             made = functional.pad(made, (0, max(0, len(samples) - len(made))))[: len(samples)]
             levelled = follow_level(made, samples * analysis.gain, self.hop)
             return limit(levelled[window.inner] / analysis.gain)

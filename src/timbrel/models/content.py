@@ -7,11 +7,10 @@ is given, gives nearly that.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from timbrel.audio.loudness import standard_gain
+from timbrel.audio.loudness import level_gain
 from timbrel.audio.windows import plan
 from timbrel.models import ContentEncoder
 from timbrel.models.embedding import listen
@@ -44,7 +43,9 @@ def content_frames(
     """
     hop, context = encoder.spec_out.hop, context_of(encoder)
     if getattr(encoder, "levelled", False):
-        samples = samples * (level_gain(samples, encoder.spec_in.sample_rate) if gain is None else gain)
+        samples = samples * (
+            level_gain(samples.numpy(), encoder.spec_in.sample_rate) if gain is None else gain
+        )
     size = max(1, round(WINDOW_SECONDS * encoder.spec_out.frame_rate))
     pieces = []
     for window in plan(-(-len(samples) // hop), size, context):
@@ -58,11 +59,3 @@ def context_of(encoder: ContentEncoder) -> int:
     """Frames on either side of a window that an encoder should be given."""
     spec = encoder.spec_out
     return int(getattr(encoder, "context", round(_CONTEXT_SECONDS * spec.frame_rate)))
-
-
-def level_gain(samples: Tensor, sample_rate: int) -> float:
-    """Gain that brings a recording (L,) to the standard level."""
-    size = round(_LEVEL_SECONDS * sample_rate)
-    whole = samples.numpy()[: max(1, len(samples) // size) * size]
-    frames = np.resize(whole, (max(1, len(whole) // size), size))
-    return standard_gain(np.square(frames).mean(axis=1))

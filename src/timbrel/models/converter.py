@@ -7,6 +7,7 @@ said to how the reference says it, so one short reference goes far and several g
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -68,11 +69,14 @@ class ConverterConfig:
     articulate: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in ("guidance", "beyond", "correction"):
+            if not math.isfinite(getattr(self, name)):
+                raise ConfigError(f"{name} must be a finite number: it is {getattr(self, name)}.")
         for name in ("guidance", "beyond"):
             if getattr(self, name) > 0 and self.crowd <= 0:
                 raise ConfigError(f"{name} needs a crowd to keep away from: crowd must be above 0.")
         for name in ("restore", "adopt", "contrast", "articulate"):
-            if not getattr(self, name) >= 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} must be 0 or more: it is {getattr(self, name)}.")
 
     @property

@@ -26,6 +26,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn, optim
 from torch.nn.utils import clip_grad_norm_, parameters_to_vector, vector_to_parameters
 
@@ -275,6 +276,7 @@ class Run:
     def _save(self) -> None:
         """Writes the checkpoint of this step, unless it is there."""
         self.accelerator.wait_for_everyone()
+        self._share_buffers()
         path = self.out / f"step-{self.progress.step:08d}"
         if self.accelerator.is_main_process and self.checkpoint != path:
             self.progress.seconds = self._seconds()
@@ -285,6 +287,14 @@ class Run:
             )
             state.prune(self.out, self.recipe.run.keep)
         self.checkpoint = path
+
+    def _share_buffers(self) -> None:
+        """What networks have counted or kept becomes that of the first process in all of them, as it will be
+        once the run is resumed."""
+        if self.accelerator.num_processes > 1:
+            for network in self.task.networks.values():
+                for buffer in network.buffers():
+                    buffer.copy_(broadcast(buffer))
 
     def _link(self, name: str) -> None:
         if self.accelerator.is_main_process:

@@ -17,6 +17,7 @@ from timbrel import checkpoint as checkpoints
 from timbrel.checkpoint import Checkpoint
 from timbrel.config import decode_config, encode_config
 from timbrel.errors import CheckpointError, ConfigError
+from timbrel.files import keep_apart, resolved
 from timbrel.steering import check_weight
 from timbrel.targets import Target
 from timbrel.train.recipe import apply, differences
@@ -49,18 +50,21 @@ def average(
     Raises:
         CheckpointError: one is missing, damaged, a pipeline, or of another network than the first; `out`
             exists or cannot be written.
+        OutputError: `out` lies in one of them, or the other way round.
         ConfigError: there is none, or an override cannot be.
     """
     if not shares:
         raise ConfigError("Give the checkpoints to average.")
     _check_weights(shares)
+    for share in shares:
+        keep_apart(out, share.path)
     found = [_changed(checkpoints.read(share.path), overrides) for share in shares]
     weights = [1.0 if share.weight is None else share.weight for share in shares]
     parts = [weight / sum(weights) for weight in weights]
     for other in found[1:]:
         _require_alike(found[0], other)
     tensors = _mean([_tensors(one) for one in found], parts, _records(found[0]))
-    name = out.resolve().name
+    name = resolved(out).name
     checkpoints.write(
         out,
         family=found[0].family,
@@ -136,6 +140,10 @@ def _mean(
             continue
         stacked = torch.stack([tensors[name].double() for tensors in all_tensors])
         mean[name] = torch.tensordot(torch.tensor(parts, dtype=torch.float64), stacked, 1).to(first.dtype)
+        if not bool(mean[name].isfinite().all()):
+            raise CheckpointError(
+                f"The mean of {name} is not finite: a checkpoint is damaged, or was never good."
+            )
     return mean
 
 
@@ -147,7 +155,7 @@ def _provenance(
         "licence": "; ".join(sorted(licences)),
         "averaged_by": f"timbrel {__version__}",
         "mean_of": [
-            {"name": one.name, "folder": one.path.resolve().name, "share": part, "provenance": one.provenance}
+            {"name": one.name, "folder": resolved(one.path).name, "share": part, "provenance": one.provenance}
             for one, part in zip(found, parts, strict=True)
         ],
         "set": list(overrides),
@@ -161,6 +169,6 @@ def _card(found: Sequence[Checkpoint], parts: Sequence[float]) -> str:
     if len(found) == 1:
         return card
     lines = [
-        f"- {part:.0%} {one.name}, {one.path.resolve().name}" for one, part in zip(found, parts, strict=True)
+        f"- {part:.0%} {one.name}, {resolved(one.path).name}" for one, part in zip(found, parts, strict=True)
     ]
     return "\n".join([card.rstrip(), "", "The mean of several checkpoints:", "", *lines, ""])

@@ -25,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from timbrel.audio import io, pitch
+from timbrel.audio.loudness import level_gain
 from timbrel.audio.resample import resample
 from timbrel.audio.trim import MARGIN_SECONDS, sounding
 from timbrel.corpora import Utterance
@@ -36,7 +37,7 @@ from timbrel.train.data import FULL_SCALE, INDEX, Clip, read_index
 REPORT = "report.json"
 SPLITS = "splits.json"
 #: Raised when the content of a prepared clip changes, so that older ones are made again.
-_FORMAT = "1"
+_FORMAT = "2"
 #: Under this name a clip says how much silence was cut off its ends.
 _CUT = "cut_seconds"
 
@@ -142,6 +143,16 @@ def prepare(
     return report
 
 
+def _rule(splits: Path) -> dict[str, object]:
+    """How an earlier run divided the corpus."""
+    try:
+        return dict(json.loads(splits.read_text(encoding="utf-8"))["rule"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorpusError(
+            f"{splits} is damaged: remove it, and the splits are taken as they come."
+        ) from error
+
+
 def divided_otherwise(utterances: Iterable[Utterance], out: Path, rule: Mapping[str, object]) -> str:
     """What of the splits differs from those of an earlier run into `out`; "" if nothing does.
 
@@ -152,7 +163,7 @@ def divided_otherwise(utterances: Iterable[Utterance], out: Path, rule: Mapping[
         return ""
     before = {clip.id: clip.split for clip in read_index(out)}
     moved = sum(before.get(one.id, one.split) != one.split for one in utterances)
-    old = json.loads((out / SPLITS).read_text(encoding="utf-8"))["rule"]
+    old = _rule(out / SPLITS)
     new = json.loads(json.dumps(rule))
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     changed = ", ".join(f"{key} was {old.get(key)} and is {new.get(key)}" for key in keys)
@@ -294,7 +305,9 @@ def _make_clip(path: Path, target: Path, origin: dict[str, str], wanted: Wanted)
 
 
 def _write_clip(target: Path, samples: np.ndarray, sample_rate: int, facts: dict[str, str]) -> None:
-    track = pitch.track(resample(samples, sample_rate, pitch.SAMPLE_RATE))
+    at_16k = resample(samples, sample_rate, pitch.SAMPLE_RATE)
+    # Quiet speech would be taken for unvoiced: it is tracked at the level at which a source is.
+    track = pitch.track(at_16k * np.float32(level_gain(at_16k, pitch.SAMPLE_RATE)))
     audio = np.clip(np.round(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
     draft = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:

@@ -21,8 +21,10 @@ from pathlib import Path
 
 from timbrel.corpora import layouts
 from timbrel.errors import ConfigError, TrainingError
+from timbrel.files import resolved
 from timbrel.train import state
 from timbrel.train.control import stop_signals
+from timbrel.train.data import INDEX
 from timbrel.train.recipe import load
 
 #: What the converter of timbrel-one is told beside its weights: see `ConverterConfig`. Of the guide's 0.5 a
@@ -78,6 +80,8 @@ class Plan:
         for teacher in (self.moonshine, self.resemblyzer):
             if not teacher.is_file():
                 raise ConfigError(f"{teacher}: there is no such file of a teacher.")
+        if resolved(self.corpus) in (resolved(self.out), *resolved(self.out).parents):
+            raise ConfigError(f"{self.out} lies in the corpus: give another folder for what is made.")
         if self.processes < 1 or not self.minutes > 0:
             raise ConfigError("Processes and minutes must be above 0.")
 
@@ -144,10 +148,10 @@ def stages(plan: Plan) -> list[Stage]:
     another encoder to it.
     """
     content = ["settings.student=content", "settings.speaker=speaker"]
-    teacher = f"settings.resemblyzer={plan.resemblyzer.resolve()}"
+    teacher = f"settings.resemblyzer={resolved(plan.resemblyzer)}"
     return [
         *_corpus(plan),
-        _training(plan, "timbrel-content", [f"settings.moonshine={plan.moonshine.resolve()}"]),
+        _training(plan, "timbrel-content", [f"settings.moonshine={resolved(plan.moonshine)}"]),
         _averaging("content", partial(_final, "timbrel-content"), ["--bits", "8"]),
         _training(plan, "timbrel-speaker", []),
         _averaging("speaker", partial(_final, "timbrel-speaker"), ["--bits", "16"]),
@@ -165,20 +169,20 @@ def stages(plan: Plan) -> list[Stage]:
 
 def _corpus(plan: Plan) -> Iterator[Stage]:
     workers = ["--workers", str(os.cpu_count() or 1)]
-    corpus = plan.corpus.resolve()
+    corpus = resolved(plan.corpus)
     layout = layouts.detect(corpus)
     if layout != layouts.PREPARED:
-        # Its report is the last thing that preparing writes.
+        # Its index is the last thing that preparing writes.
         words = ["prepare", layout, str(corpus), _PREPARED, *workers]
-        yield Stage(f"{_PREPARED}/report.json", lambda _: words)
+        yield Stage(f"{_PREPARED}/{INDEX}", lambda _: words)
     teachers = {"--moonshine": plan.moonshine, "--resemblyzer": plan.resemblyzer}
-    options = [word for name, path in teachers.items() for word in (name, str(path.resolve()))]
+    options = [word for name, path in teachers.items() for word in (name, str(resolved(path)))]
     yield Stage("", lambda _: ["teach", _heard(plan), *options, *workers])
 
 
 def _heard(plan: Plan) -> str:
     """The prepared corpus."""
-    corpus = plan.corpus.resolve()
+    corpus = resolved(plan.corpus)
     return str(corpus) if layouts.detect(corpus) == layouts.PREPARED else _PREPARED
 
 
@@ -204,8 +208,9 @@ def _sized(size: Size, recipe: str) -> Iterator[str]:
             yield f"run.{key}={max(1, round(getattr(usual.run, key) * size.steps))}"
         for name, optimizer in usual.optimizer.items():
             yield f"optimizer.{name}.warmup={round(optimizer.warmup * size.steps)}"
-        if "voice_after" in usual.settings:
-            yield f"settings.voice_after={round(usual.settings['voice_after'] * size.steps)}"
+        for name in ("voice_after", "discriminators_alone"):
+            if name in usual.settings:
+                yield f"settings.{name}={round(usual.settings[name] * size.steps)}"
 
 
 def _averaging(name: str, checkpoints: Callable[[], list[str]], options: Sequence[str]) -> Stage:

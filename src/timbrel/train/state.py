@@ -27,6 +27,7 @@ from torch import Tensor, nn, optim
 from timbrel import checkpoint
 from timbrel.config import decode_config
 from timbrel.errors import CheckpointError, ConfigError, TrainingError
+from timbrel.files import resolved
 from timbrel.train.recipe import differences
 from timbrel.train.tasks import Export
 
@@ -154,9 +155,9 @@ def link(out: Path, name: str, target: Path) -> None:
 
 def prune(out: Path, keep: int) -> None:
     """Removes all but the newest `keep` checkpoints and those that a link points to."""
-    linked = {(out / name).resolve() for name in LINKS if (out / name).is_symlink()}
+    linked = {resolved(out / name) for name in LINKS if (out / name).is_symlink()}
     for path, _ in found(out)[:-keep]:
-        if path.resolve() not in linked:
+        if resolved(path) not in linked:
             # A kill meanwhile must not leave half of it under a checkpoint's name.
             doomed = path.rename(out / f".step-{path.name}")
             shutil.rmtree(doomed)

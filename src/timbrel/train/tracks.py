@@ -15,13 +15,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from timbrel.analysis import continuous_log_f0
-from timbrel.audio.loudness import standard_gain
-from timbrel.audio.pitch import HOP, Pitch, log_f0_statistics
+from timbrel.audio.loudness import level_gain
+from timbrel.audio.pitch import HOP, SAMPLE_RATE, Pitch, log_f0_statistics
 from timbrel.errors import CorpusError
 from timbrel.train.data import FULL_SCALE, Crops, read_index
-
-#: Samples of the frames that `standard_gain` wants, 25 ms.
-_LEVEL_FRAME = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +65,10 @@ class Tracks:
                 audio, f0, voicing = (file.get_tensor(name) for name in ("audio", "f0", "voicing"))
         except (OSError, SafetensorError) as error:
             raise CorpusError(f"{path} is missing or damaged; prepare the corpus again.") from error
-        samples = audio.astype(np.float32) / FULL_SCALE
-        whole = len(samples) // _LEVEL_FRAME * _LEVEL_FRAME
-        energies = np.square(samples[:whole].reshape(-1, _LEVEL_FRAME)).mean(axis=1)
+        gain = level_gain(audio.astype(np.float32) / FULL_SCALE, SAMPLE_RATE)
         pitch = Pitch(f0, voicing)
         mean, deviation = log_f0_statistics(pitch)
-        return Track(standard_gain(energies), continuous_log_f0(pitch), voicing, mean, deviation)
+        return Track(gain, continuous_log_f0(pitch), voicing, mean, deviation)
 
 
 def frame_places(crops: Crops, speeds: Tensor, frames: int) -> np.ndarray:

@@ -60,8 +60,10 @@ def judge(
     """Judges conversions at a threshold.
 
     Raises:
-        CorpusError: none of them can be compared.
+        CorpusError: there are none, or none can be compared.
     """
+    if not conversions:
+        raise CorpusError("There is no conversion to judge.")
     rows = [(one.source, one.target, one.converted) for one in conversions]
     places: dict[Path, int] = {}
     for path in chain.from_iterable(rows):

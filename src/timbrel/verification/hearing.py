@@ -101,10 +101,11 @@ class Hearing:
         except OSError as error:
             return "", Entry(problem=f"{{}} cannot be read: {error.strerror}."), False
         kept = self._cache.get(content)
-        if kept is not None and (kept.problem or len(kept.vector) == self._listener.spec.dim):
+        if kept is not None and len(kept.vector) == self._listener.spec.dim:
             return content, kept, False
         entry = self._listen(path)
-        self._cache.put(content, entry)
+        if not entry.problem:  # one may be this machine's, such as a decoder that is missing
+            self._cache.put(content, entry)
         return content, entry, True
 
     def _listen(self, path: Path) -> Entry:

@@ -575,6 +575,12 @@ def test_parts_of_another_kind_and_a_batch_without_references_are_refused(
         task(taught, student, speaker=student, weights=Weights(speaker=1.0))
 
 
+def test_one_clip_has_nobody_to_be_converted_to(taught: Path, student: str, resemblyzer: str) -> None:
+    made = task(taught, student, resemblyzer=resemblyzer, weights=Weights(similarity=1.0))
+    with pytest.raises(ConfigError, match=r"data\.batch must be 2 or more in each process"):
+        next(made.updates(data(taught, batch=1).batch(0), 0, torch.Generator().manual_seed(0)))
+
+
 def test_those_heard_last_are_the_crowd(taught: Path, student: str) -> None:
     made = task(taught, student, model={**SIZES, "crowd": 2, "crowd_tokens": 3}, disturbance=Disturbance())
     crowd = made.averaged.crowd

@@ -49,7 +49,7 @@ class MelodyMetric:
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint("melody-1", ["pyworld-prebuilt"])
+        return fingerprint("melody-1", ["pyworld-prebuilt,pyworld"])
 
     def measure(self, case: Judged) -> dict[str, float]:
         source, target, said = (self._delivery(path) for path in (case.source, case.target, case.converted))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,20 @@ def fingerprint(formula: str, distributions: Iterable[str] = (), files: Iterable
     """Names what makes a figure: our formula and packages with their versions, weights by their SHA-256.
 
     "dnsmos-1 speechmos-0.0.1.1 1b7a2c3d4e5f6071"
+
+    Args:
+        distributions: of each its name, or the names under which one package is published, after commas.
     """
-    versions = [f"{name}-{importlib.metadata.version(name)}" for name in distributions]
+    versions = [_version(names.split(",")) for names in distributions]
     return " ".join([formula, *versions, *(_digest(path) for path in files)])
+
+
+def _version(names: Sequence[str]) -> str:
+    """The first that is installed, with its version."""
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return f"{name}-{importlib.metadata.version(name)}"
+    return f"{names[0]}-unknown"
 
 
 def _digest(path: Path) -> str:

@@ -120,7 +120,8 @@ def ge2e(model: str, download: bool) -> VoiceMetric:
     weights = packaged("Resemblyzer", "resemblyzer", "pretrained.pt", _RESEMBLYZER)
     require("Resemblyzer", ["webrtcvad", "librosa"], EXTRA)
     judge = Judge(
-        _ge2e, lambda: fingerprint("ge2e-1", ["Resemblyzer", "webrtcvad-wheels", "librosa"], [weights])
+        _ge2e,
+        lambda: fingerprint("ge2e-1", ["Resemblyzer", "webrtcvad-wheels,webrtcvad", "librosa"], [weights]),
     )
     return VoiceMetric("ge2e", "GE2E", "Wan et al. 2018, GE2E; Resemblyzer's weights", judge)
 

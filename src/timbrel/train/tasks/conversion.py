@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbrel.audio.io import Waveform
+from timbrel.errors import ConfigError
 from timbrel.methods.rehearing import reconsidered, speech
 from timbrel.models.converter import Converter, mel_pairs
 from timbrel.models.source_filter import random_sources
@@ -192,6 +193,10 @@ class ConverterTask(Task):
         return {"converter": self.trained, "average": self.averaged, **adversaries}
 
     def updates(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Update]:
+        if self.weights.converts and len(batch.source.ids) < 2:
+            raise ConfigError(
+                "data.batch must be 2 or more in each process: clips are said in each other's voices."
+            )
         scene = self.stage.disturbed(batch, generator)
         said = self.stage.with_noise(scene, generator)
         self._admit(scene, step, generator)

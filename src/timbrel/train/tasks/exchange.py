@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from timbrel.audio.pitch import OCTAVE_ERROR
 from timbrel.methods.melody import MOST_RANGE
 from timbrel.models.converter import Prosody
 from timbrel.train.tasks.scenes import Scene
@@ -35,7 +36,8 @@ def _in_pitch(scene: Scene, count: int) -> Tensor:
     wider = scene.reference_log_f0_std[there] / scene.log_f0_std[here]
     wider = torch.where(known & wider.isfinite() & (wider > 0), wider, 1.0).clamp(1 / MOST_RANGE, MOST_RANGE)
     deviation = scene.prosody.f0[here].log() - own[:, None]
-    log_f0 = torch.where(known, other, own)[:, None] + wider[:, None] * deviation
+    near = deviation.clamp(-OCTAVE_ERROR, OCTAVE_ERROR)
+    log_f0 = torch.where(known, other, own)[:, None] + wider[:, None] * near + (deviation - near)
     return log_f0.exp().clamp(*_PITCH_RANGE)
 
 
