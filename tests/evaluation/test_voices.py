@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from timbrel import registry
 from timbrel.evaluation.hashes import Hashes
 from timbrel.evaluation.metrics import Column, Judged
 from timbrel.evaluation.pairs import read_pairs
 from timbrel.evaluation.systems import System
-from timbrel.evaluation.voices import equal_errors
+from timbrel.evaluation.voices import equal_errors, find_verifier
 
 
 class Table:
@@ -71,3 +72,21 @@ def test_speakers_with_one_recording_say_nothing(recordings: Path, converted: Pa
     made = System("one", "files", {"0000": converted / "0000.wav"})
     nobody = {"made": (0.5, 0.5, 0.5, 0.5)}
     assert equal_errors(Table(AXES | nobody), rows, made, Hashes()) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        ([], "timbrel-one"),
+        (["my-voices", "resemblyzer-pretrained"], "resemblyzer-pretrained"),
+        (["resemblyzer", "resemblyzer-pretrained"], "resemblyzer"),
+    ],
+)
+def test_resemblyzer_verifies_where_it_was_imported(
+    monkeypatch: pytest.MonkeyPatch, names: list[str], chosen: str
+) -> None:
+    installed = [registry.Installed(name, Path(name), "d-vector", 0) for name in names]
+    monkeypatch.setattr(registry, "installed", lambda: installed)
+    monkeypatch.setattr("timbrel.evaluation.voices.Hearing", lambda name: name)
+    assert find_verifier(None) == chosen
+    assert find_verifier("mine") == "mine"

@@ -23,7 +23,8 @@ def register(app: typer.Typer) -> None:
 
 def adapt(
     references: Annotated[
-        list[Path], typer.Argument(help="Recordings of one person, a few minutes in all.", metavar="REF...")
+        list[Path],
+        typer.Argument(help="Recordings of one person, half a minute in all or more.", metavar="REF..."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the model to write.")],
     model: ModelOption = DEFAULT_MODEL,
@@ -40,7 +41,7 @@ def adapt(
     cpu: Annotated[bool, typer.Option("--cpu", help="Use the CPU even where there is a GPU.")] = False,
     force: ForceOption = False,
 ) -> None:
-    """Fit a model to one speaker, from a few minutes of speech; Ctrl-C keeps the best so far."""
+    """Fit a model to one speaker, from half a minute of speech or more; Ctrl-C keeps the best so far."""
     from timbrel.adaptation.adapt import adapt
 
     with progress_line("adapting") as progress:

@@ -31,6 +31,7 @@ from timbrel.corpora.splits import TRAIN
 from timbrel.errors import AudioError, CorpusError
 from timbrel.evaluation.pairs import NEEDED, OPTIONAL, SEPARATOR, recordings_at
 from timbrel.files import resolved
+from timbrel.wording import counted
 
 Protocol = Literal["balanced", "knn-vc", "seed-vc"]
 PROTOCOLS: tuple[Protocol, ...] = ("balanced", "knn-vc", "seed-vc")
@@ -117,7 +118,7 @@ def build(utterances: Sequence[Utterance], wanted: Wanted) -> list[Trial]:
     corpus = _corpus(utterances, wanted)
     if len(corpus.own) < 2:
         raise CorpusError(
-            f"The corpus has {len(corpus.own)} speakers with recordings that were held out of training, and "
+            f"The corpus has {counted(len(corpus.own), 'speaker')} with recordings that were held out of training, and "
             "pairs need two: give --unseen or --held-out to hold some out, or another --split."
         )
     protocols: dict[str, Callable[[_Corpus, Wanted], Iterator[Trial]]] = {

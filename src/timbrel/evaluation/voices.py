@@ -93,8 +93,9 @@ def find_verifier(name: str | None) -> Hearing:
     Raises:
         CheckpointError: there is no such model, or it is no speaker encoder.
     """
-    names = {one.name for one in registry.installed()}
-    return Hearing(name or (_INDEPENDENT if _INDEPENDENT in names else DEFAULT_MODEL))
+    # As `timbrel pull` names it, or `timbrel import` by its file.
+    found = sorted(one.name for one in registry.installed() if one.name.startswith(_INDEPENDENT))
+    return Hearing(name or (found[0] if found else DEFAULT_MODEL))
 
 
 def spoofing(pairs: Sequence[Pair], systems: Sequence[System], hearing: Hearing) -> Spoofing:
