@@ -118,8 +118,8 @@ def build(utterances: Sequence[Utterance], wanted: Wanted) -> list[Trial]:
     corpus = _corpus(utterances, wanted)
     if len(corpus.own) < 2:
         raise CorpusError(
-            f"The corpus has {counted(len(corpus.own), 'speaker')} with recordings that were held out of training, and "
-            "pairs need two: give --unseen or --held-out to hold some out, or another --split."
+            f"The corpus has {counted(len(corpus.own), 'speaker')} with recordings that were held out of "
+            "training, and pairs need two: give --unseen or --held-out to hold some out, or another --split."
         )
     protocols: dict[str, Callable[[_Corpus, Wanted], Iterator[Trial]]] = {
         "balanced": _balanced,
