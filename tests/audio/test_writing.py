@@ -150,11 +150,10 @@ def test_what_others_write_under_the_same_name_is_left_alone(tmp_path: Path, voi
             quick.write(voice[:8000])
         assert len(read(path).samples) == 8000
     assert len(read(path).samples) == len(voice)
-    # Old, of a run that was killed; the other is of a file with another name.
+    # Of a run that was killed, and of a file with another name.
     abandoned, other = tmp_path / ".a.wav.0123abcd.partial", tmp_path / ".a.wav.b.wav.0123abcd.partial"
     for draft in (abandoned, other):
         draft.touch()
-        os.utime(draft, (0, 0))
     with AudioWriter(path, 16000, force=True) as writer:
         writer.write(voice)
     assert not abandoned.exists()
@@ -181,10 +180,8 @@ def test_a_kill_in_the_middle_leaves_what_was_there(tmp_path: Path, voice: np.nd
         assert process.stdout.readline() == b"written\n"
         process.send_signal(signal.SIGKILL)
     assert path.read_bytes() == b"old"
-    (draft,) = tmp_path.glob(".*")
-    os.utime(draft, (0, 0))
     write(path, Waveform(torch.from_numpy(voice), 16000), force=True)
-    assert [file.name for file in tmp_path.iterdir()] == ["a.wav"], "a later run clears up"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.wav"], "the next run clears up"
 
 
 FULL_DISK = """

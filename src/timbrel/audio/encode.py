@@ -11,7 +11,7 @@ import glob
 import os
 import re
 import secrets
-import time
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -45,8 +45,6 @@ METADATA_FIELDS = ("title", "comment", "software")
 
 # libsndfile's Vorbis encoder puts what it is given on the stack.
 _BLOCK_FRAMES = 1 << 15
-#: Without a change for so long, nobody writes a draft any more.
-_ABANDONED_SECONDS = 600.0
 
 
 def synthetic_metadata(model: str, version: str) -> dict[str, str]:
@@ -129,6 +127,7 @@ class AudioWriter:
         self._resampler = ResampleStream(sample_rate, self._file_rate)
         self._file: soundfile.SoundFile | None = None
         self._partial = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.partial")
+        self._held: int | None = None
 
     def __enter__(self) -> Self:
         container, subtype = FORMATS[self.path.suffix.lower()]
@@ -139,6 +138,8 @@ class AudioWriter:
         except (soundfile.LibsndfileError, OSError) as error:
             self._discard()
             raise OutputError(f"{self.path} cannot be written: {error}") from error
+        with contextlib.suppress(OSError):
+            self._held = _lock(self._partial)
         if container != "MP3":
             for name, value in self._metadata.items():
                 setattr(file, name, value)
@@ -201,6 +202,8 @@ class AudioWriter:
         with contextlib.suppress(soundfile.LibsndfileError):
             self._close()
         self._partial.unlink(missing_ok=True)
+        _unlock(self._held)
+        self._held = None
 
     def _close(self) -> None:
         if self._file is not None:
@@ -208,13 +211,41 @@ class AudioWriter:
             self._file = None
 
 
+def _lock(path: Path) -> int | None:
+    """A descriptor that says, as long as it is open, that a draft is being written; `_unlock` closes it.
+
+    None on Windows, where a file that is open cannot be removed.
+
+    Raises:
+        OSError: another has one, or this file system knows no locks.
+    """
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _unlock(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
+
+
 def _remove_leftovers(path: Path) -> None:
-    """Drafts of a file that is there now, by runs that were killed: one that is still written is younger."""
+    """Drafts of a file that is there now, by runs that were killed."""
     draft = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.partial")
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        with contextlib.suppress(FileNotFoundError):
-            if draft.fullmatch(leftover.name) and time.time() - leftover.stat().st_mtime > _ABANDONED_SECONDS:
+        if draft.fullmatch(leftover.name):
+            with contextlib.suppress(OSError):
+                lock = _lock(leftover)
                 leftover.unlink()
+                _unlock(lock)
 
 
 def _codec_rate(suffix: str, sample_rate: int) -> int:

@@ -80,8 +80,8 @@ def prepare(
     name = layouts.detect(source) if layout is Layout.AUTO else layout.value
     if name == layouts.PREPARED:
         raise CorpusError(f"{source} has been prepared already: give the corpus it was made from.")
-    if resolved(source) in (resolved(out), *resolved(out).parents):
-        raise ConfigError(f"{out} lies in the corpus: give another folder for what is prepared from it.")
+    if resolved(out) == resolved(source):
+        raise ConfigError(f"{out} is the corpus itself: give another folder for what is prepared from it.")
     utterances = _of_splits(layouts.read(name, source, microphone), split, source)
     plan = plan_of(name, utterances, unseen, held_out, seed)
     utterances, rule = divide_corpus(name, utterances, plan)

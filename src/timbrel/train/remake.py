@@ -80,8 +80,8 @@ class Plan:
         for teacher in (self.moonshine, self.resemblyzer):
             if not teacher.is_file():
                 raise ConfigError(f"{teacher}: there is no such file of a teacher.")
-        if resolved(self.corpus) in (resolved(self.out), *resolved(self.out).parents):
-            raise ConfigError(f"{self.out} lies in the corpus: give another folder for what is made.")
+        if resolved(self.corpus) == resolved(self.out):
+            raise ConfigError(f"{self.out} is the corpus itself: give another folder for what is made.")
         if self.processes < 1 or not self.minutes > 0:
             raise ConfigError("Processes and minutes must be above 0.")
 

@@ -135,10 +135,9 @@ def save(
         save_file({key: t.detach().cpu().contiguous().clone() for key, t in tensors.items()}, draft / TENSORS)
         (draft / STATE).write_text(json.dumps(asdict(progress), indent=2) + "\n", encoding="utf-8")
         _settle(draft, path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path} cannot be written: {error}; earlier checkpoints are intact."
-        ) from error
+    except (OSError, SafetensorError, CheckpointError) as error:
+        why = error.__cause__ or error  # of a CheckpointError, which names the draft
+        raise CheckpointError(f"{path} cannot be written: {why}; earlier checkpoints are intact.") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     link(out, "last", path)
