@@ -31,13 +31,26 @@ def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
     Raises:
         OutputError: it cannot be written; a file that was there is as it was.
     """
+    try:
+        write_bytes(path, text.encode("utf-8", errors))
+    except UnicodeEncodeError as error:
+        raise OutputError(f"{path} cannot be written: {error}.") from error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file as `write_text` does, once all of it has reached the disk.
+
+    Raises:
+        OutputError: it cannot be written; a file that was there is as it was.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        draft.write_text(text, encoding="utf-8", errors=errors, newline="\n")
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
-    except UnicodeEncodeError as error:
-        raise OutputError(f"{path} cannot be written: {error}.") from error
     finally:
         draft.unlink(missing_ok=True)

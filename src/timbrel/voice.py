@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from timbrel.errors import CheckpointError, OutputError
+from timbrel.files import write_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,14 +80,7 @@ class Voice:
             raise OutputError(f'"{path}" must end in {SUFFIX} to be a voice.')
         if path.exists() and not force:
             raise OutputError(f'"{path}" exists already: choose another name or add --force.')
-        draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            draft.write_bytes(save(self._tensors(), self._metadata()))
-            draft.replace(path)
-        except OSError as error:
-            raise OutputError(f'"{path}" cannot be written: {error.strerror or error}.') from error
-        finally:
-            draft.unlink(missing_ok=True)
+        write_bytes(path, save(self._tensors(), self._metadata()))
 
     @classmethod
     def load(cls, path: str | Path) -> Voice:
