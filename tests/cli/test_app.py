@@ -64,7 +64,7 @@ def test_what_cannot_be_imported_is_not_taken_for_ctrl_c() -> None:
         ["convert", "--batch", "table.csv", "-o", "made"],
         ["average", "loop.wav", "-o", "made"],
         ["prepare", "folder", "loop.wav", "made"],
-        ["prepare", "folder", ".", "loop.wav"],
+        ["prepare", "folder", "people", "loop.wav"],
         ["remake", "loop.wav", "-o", "made", "--moonshine", "second.flac", "--resemblyzer", "second.flac"],
     ],
 )
@@ -73,6 +73,8 @@ def test_a_loop_of_links_is_no_traceback(
 ) -> None:
     Path("loop.wav").symlink_to("loop.wav")
     Path("second.flac").write_bytes(demo_pair[1].read_bytes())
+    Path("people", "ada").mkdir(parents=True)
+    Path("people", "ada", "a.flac").write_bytes(demo_pair[1].read_bytes())
     Path("table.csv").write_text("source,target\nloop.wav,second.flac\n")
     ended = timbrel(*arguments)
     assert ended.code == (1 if "--batch" in arguments else 2)
