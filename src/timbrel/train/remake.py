@@ -28,7 +28,7 @@ from timbrel.train.data import INDEX
 from timbrel.train.recipe import load
 
 #: What the converter of timbrel-one is told beside its weights: see `ConverterConfig`. Of the guide's 0.5 a
-#: `beyond` of 0.3 was learned (docs/model-card.md).
+#: `beyond` of 0.3 was learned (docs/experiments.md).
 _TOLD = ("beyond=0.3", "guidance=0", "restore=0.8", "adopt=1.0", "contrast=0.4", "articulate=0.3")
 #: Of the last training, the newest that are averaged.
 _AVERAGED = 3
