@@ -44,7 +44,7 @@ def stretch(seed: int, frames: int = CROP + 30, content: int = 16) -> Stretch:
 def material(count: int = 4) -> Material:
     """Some stretches to learn from, and two to measure on."""
     train = tuple(stretch(seed) for seed in range(count))
-    return Material(train, (stretch(100), stretch(101)), 40.0, ("take0.wav",), ())
+    return Material(train, (stretch(100), stretch(101)), 40.0, (Path("take0.wav"),), ())
 
 
 def figures(network: torch.nn.Module) -> np.ndarray:

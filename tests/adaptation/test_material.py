@@ -53,7 +53,7 @@ def test_recordings_are_cut_into_stretches_at_the_standard_level(
     monkeypatch.setattr(material, "_PART_SECONDS", 15.0)
     found = gather(studio.base(tmp_path), studio.recordings(tmp_path, 21.0, 7.0))
     stretches = found.train + found.held_out
-    assert found.recordings == ("take0.wav", "take1.wav")
+    assert found.recordings == (tmp_path / "take0.wav", tmp_path / "take1.wav")
     assert sum(stretch.frames for stretch in stretches) == pytest.approx(28 * 62.5, abs=8)
     for stretch in stretches:
         assert len(stretch.audio) == 256 * stretch.frames - 128

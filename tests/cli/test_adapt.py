@@ -6,9 +6,14 @@ import json
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from tests.adaptation import studio
 from tests.methods import making
+
+from timbrel import VoiceConverter
+from timbrel.voice import Voice
 
 from .conftest import Command, is_one_sentence
 
@@ -50,6 +55,31 @@ def test_a_model_is_adapted_and_converts(timbrel: Command, small: Path, takes: l
     # The voice is the one that any model with this content encoder knows.
     assert timbrel("convert", takes[1], "-m", small, "-t", line[-1], "-o", "before.wav").code == 0
     assert Path("out.wav").read_bytes() != Path("before.wav").read_bytes()
+
+
+def test_the_voice_is_corrected_by_what_the_written_weights_lack(
+    timbrel: Command, tmp_path: Path, takes: list[Path]
+) -> None:
+    model = making.attending(tmp_path / "correcting", correction=0.8)
+    assert timbrel("adapt", *takes, "-o", "anna", "--model", model, "--minutes", "0.1").code == 0
+    adapted = VoiceConverter.from_pretrained("anna")
+    kept = Voice.load(Path("anna/voices/anna.voice"))
+    assert any(name.startswith("residual") for name in kept.frames)
+    assert set(kept.frames) == set(adapted.enrol(*takes).frames)
+
+
+def test_recordings_with_nothing_to_learn_from_are_named_and_left_out(
+    timbrel: Command, small: Path, tmp_path: Path, takes: list[Path]
+) -> None:
+    soundfile.write(tmp_path / "cough.wav", making.speechlike(1.0), 16000)
+    soundfile.write(tmp_path / "rain.wav", 0.1 * np.random.default_rng(0).standard_normal(48000), 16000)
+    ended = timbrel(
+        "adapt", *takes, tmp_path / "cough.wav", tmp_path / "rain.wav", "-o", "anna", "-m", small, "--minutes", "0.1"
+    )
+    assert ended.code == 0, ended.err
+    for name in ("cough.wav", "rain.wav"):
+        assert f"{name}: It holds too little speech to learn from" in ended.err
+    assert json.loads(Path("anna/provenance.json").read_text())["recordings"] == ["take0.wav", "take1.wav"]
 
 
 def test_too_little_speech_leaves_nothing(timbrel: Command, small: Path, takes: list[Path]) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from timbrel import __version__, registry, storage
+from timbrel import __version__, references, registry, storage
 from timbrel import checkpoint as checkpoints
 from timbrel.adaptation import base as bases
 from timbrel.adaptation.base import Base
@@ -19,6 +20,7 @@ from timbrel.adaptation.fit import Fitted, Progress, Settings, fit
 from timbrel.adaptation.material import Material, gather
 from timbrel.adaptation.measure import Figures, HeldOut, Measure
 from timbrel.errors import OutputError, TrainingError
+from timbrel.models.converter import Converter
 from timbrel.registry import DEFAULT_MODEL
 from timbrel.voice import SUFFIX
 
@@ -54,7 +56,7 @@ class Adapted:
 
 
 def adapt(
-    references: Sequence[Path],
+    recordings: Sequence[Path],
     out: Path,
     *,
     model: str | Path = DEFAULT_MODEL,
@@ -69,7 +71,7 @@ def adapt(
     """Fits a model's converter to one speaker and writes it beside the other parts, with the voice enrolled.
 
     Args:
-        references: recordings of the speaker, half a minute of speech or more; a few minutes are better.
+        recordings: of the speaker, half a minute of speech or more; a few minutes are better.
         minutes: of fitting at most; a result that the clock cut short depends on the machine.
         sources: recordings of others, converted to measure the gain; by default those of the demo.
         cpu: even where there is a GPU.
@@ -77,13 +79,15 @@ def adapt(
 
     Raises:
         AudioError: a recording cannot be read, there is too little speech, or two people speak.
-        CheckpointError: there is no such model, or its family cannot be adapted.
-        OutputError: `out` exists and `force` is not set, or it cannot be written.
+        CheckpointError: there is no such model, its family cannot be adapted, or `out` cannot be written.
+        OutputError: `out` exists and `force` is not set, or it is no place to write to.
         TrainingError: it was stopped by hand before there was anything to keep.
     """
     check_output(out, force)
     base = bases.load(model, torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu"))
-    material = gather(base, references)
+    material = gather(base, recordings)
+    # What could not be enrolled in the end is refused before the fitting.
+    references.gather(material.recordings, base.rate, base.method.reference_seconds)
     held_out = HeldOut(base, material)
     measure = Measure(base, material, held_out, sources or demo_sources())
     before = measure(base.networks.converter)
@@ -91,8 +95,9 @@ def adapt(
     fitted = fit(base, material, held_out, settings=settings, seed=seed, seconds=seconds, progress=progress)
     if fitted.stopped and fitted.best_step == 0:
         raise TrainingError("It was stopped before there was anything to keep: nothing is written.")
+    _round(fitted.converter)
     made = Outcome(material, fitted, before, measure(fitted.converter), seed)
-    return Adapted(out, _write(base, made, references, out, force), made)
+    return Adapted(out, _write(base, made, out, force), made)
 
 
 def demo_sources() -> tuple[Path, Path]:
@@ -129,7 +134,7 @@ def _facts(base: Base, made: Outcome) -> dict[str, Any]:
             "converter": checkpoints.fingerprint(base.networks.converter.state_dict()),
             "provenance": provenance,
         },
-        "recordings": list(made.material.recordings),
+        "recordings": [path.name for path in made.material.recordings],
         "speech_seconds": round(made.material.speech_seconds, 1),
         "seed": made.seed,
         "steps": fitted.steps,
@@ -138,10 +143,22 @@ def _facts(base: Base, made: Outcome) -> dict[str, Any]:
     }
 
 
-def _write(base: Base, made: Outcome, references: Sequence[Path], out: Path, force: bool) -> Path:
+def _round(converter: Converter) -> None:
+    """Gives it the weights that will be read from its file: what is measured and enrolled is what will speak.
+
+    A voice keeps what the converter lacks of it under the fingerprint of these very weights.
+    """
+    converter.load_state_dict(storage.expand(_stored(converter), name="the converter"))
+
+
+def _stored(converter: Converter) -> dict[str, Tensor]:
+    return storage.compress(converter.state_dict(), 16)
+
+
+def _write(base: Base, made: Outcome, out: Path, force: bool) -> Path:
     """The model with its parts and the voice, whole or not at all; returns the path of the voice."""
     name, converter = out.absolute().name, made.fitted.converter
-    voice = base.with_converter(converter, name).enrol(*references)
+    voice = base.with_converter(converter, name).enrol(*made.material.recordings)
     facts = _facts(base, made)
     card = _card(name, made)
     with tempfile.TemporaryDirectory(prefix="timbrel-adapt-") as folder:
@@ -154,7 +171,7 @@ def _write(base: Base, made: Outcome, references: Sequence[Path], out: Path, for
             family=converter.family,
             name=f"{name}-converter",
             config=converter.config,
-            tensors=storage.compress(converter.state_dict(), 16),
+            tensors=_stored(converter),
             provenance=facts,
             card=card,
         )
@@ -179,7 +196,7 @@ def _card(name: str, made: Outcome) -> str:
 A model fitted to one speaker by `timbrel adapt`; from what, is in `provenance.json`. Only the converter was
 trained: {fitted.best_step} steps on {material.speech_seconds:.0f} s of speech, seed {made.seed}.
 
-Recordings: {", ".join(material.recordings)}.
+Recordings: {", ".join(path.name for path in material.recordings)}.
 
 | on speech of the speaker that was held out | before | after |
 |---|--:|--:|

@@ -31,6 +31,7 @@ MOST_SECONDS = 900.0
 _PART_SECONDS = 60.0
 #: Shorter ones are left out.
 _LEAST_SECONDS = 1.6
+_UNUSED = "It holds too little speech to learn from and is left out."
 _BEYOND = f"Of all recordings together {MOST_SECONDS / 60:.0f} min are used; the rest of it is not heard."
 #: Content frames that are learned from at a time, 1.5 s.
 CROP = 96
@@ -83,14 +84,14 @@ class Material:
     Fields:
         train, held_out: stretches to learn from, and those to measure on.
         speech_seconds: of speech in all recordings.
-        recordings: their names.
+        recordings: those that it was cut from.
         warnings: what is wrong with them, in sentences.
     """
 
     train: tuple[Stretch, ...]
     held_out: tuple[Stretch, ...]
     speech_seconds: float
-    recordings: tuple[str, ...]
+    recordings: tuple[Path, ...]
     warnings: tuple[str, ...]
 
     @property
@@ -106,22 +107,27 @@ def gather(base: Base, references: Sequence[Path]) -> Material:
         AudioError: a recording cannot be read or is there twice, there is too little speech, or two people
             speak.
     """
-    parts, warnings = _read(references, base.rate)
+    parts, beyond = _read(references, base.rate)
+    warnings = [f"{path.name}: {_BEYOND}" for path in beyond]
     found = [condition.assess(part.waveform) for part in parts]
     for part, one in zip(parts, found, strict=True):
         if part.first:
             # Little speech in one of many recordings is no fault.
             enough = replace(one, speech_seconds=max(one.speech_seconds, condition.FEW_SPEECH_SECONDS))
-            warnings += [f"{part.name}: {sentence}" for sentence in condition.warnings(enough)]
+            warnings += [f"{part.path.name}: {sentence}" for sentence in condition.warnings(enough)]
     seconds = sum(one.speech_seconds for one in found)
     if seconds < LEAST_SPEECH:
         raise _too_little(references, seconds)
-    stretches = [stretch for part in parts for stretch in cut(base, part.waveform)]
+    taken = [(part.path, stretch) for part in parts for stretch in cut(base, part.waveform)]
+    stretches = [stretch for _, stretch in taken]
     if len(stretches) < 2 * _FEWEST_HELD_OUT:
         raise _too_little(references, seconds)
     _require_one_voice(base, stretches, references)
     train, held_out = hold_out(stretches)
-    return Material(train, held_out, seconds, tuple(path.name for path in references), tuple(warnings))
+    used = tuple(dict.fromkeys(path for path, _ in taken))
+    said = {*used, *beyond}
+    warnings += [f"{path.name}: {_UNUSED}" for path in references if path not in said]
+    return Material(train, held_out, seconds, used, tuple(warnings))
 
 
 def cut(base: Base, waveform: Waveform) -> Iterator[Stretch]:
@@ -165,27 +171,28 @@ class _Part:
     """A minute of a recording, or what is left of it; `first` if it is the beginning."""
 
     waveform: Waveform
-    name: str
+    path: Path
     first: bool
 
 
-def _read(references: Sequence[Path], rate: int) -> tuple[list[_Part], list[str]]:
-    """The recordings in parts, as far as they are used, and a sentence on each that is not used whole."""
+def _read(references: Sequence[Path], rate: int) -> tuple[list[_Part], list[Path]]:
+    """The recordings in parts, as far as there is room for them, and those of which there is no room for all."""
     parts: list[_Part] = []
-    warnings, room, beginnings = [], MOST_SECONDS, dict[bytes, str]()
+    beyond: list[Path] = []
+    room, beginnings = MOST_SECONDS, dict[bytes, str]()
     for reference in references:
         begun = len(parts)
         for samples in io.stream(reference, rate, _PART_SECONDS):
-            part = _Part(Waveform(torch.from_numpy(samples), rate), reference.name, len(parts) == begun)
+            part = _Part(Waveform(torch.from_numpy(samples), rate), reference, len(parts) == begun)
             if part.first:
                 _require_new(samples, reference.name, beginnings)
             room -= part.waveform.duration
             if room < 0:
-                warnings.append(f"{part.name}: {_BEYOND}")
+                beyond.append(reference)
                 break
             if part.waveform.duration >= _LEAST_SECONDS:
                 parts.append(part)
-    return parts, warnings
+    return parts, beyond
 
 
 def _require_new(samples: np.ndarray, name: str, beginnings: dict[bytes, str]) -> None:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from timbrel import recordings
 from timbrel.adaptation import lesson
 from timbrel.adaptation.base import Base
 from timbrel.adaptation.material import CROP, Material, joined
-from timbrel.audio import io
 from timbrel.audio.io import Waveform
 from timbrel.models.converter import Converter
 from timbrel.train.spectral import SpectralDistance
@@ -99,19 +99,14 @@ class Measure:
 
     def __init__(self, base: Base, material: Material, held_out: HeldOut, sources: Sequence[Path]) -> None:
         self._base, self._held_out = base, held_out
-        self._sources = [_opening(path, base.rate) for path in sources]
+        self._sources = [recordings.opening(path, base.rate, _SOURCE_SECONDS) for path in sources]
         self._speaker = base.embed(joined(material.held_out))
-        self._voice = base.with_converter(base.networks.converter).enrol(
-            Waveform(joined(material.train), base.rate)
-        )
+        self._reference = Waveform(joined(material.train), base.rate)
 
     def __call__(self, converter: Converter) -> Figures:
         at_work = self._base.with_converter(converter)
-        conversions = [at_work.convert(source, self._voice).waveform for source in self._sources]
+        voice = at_work.enrol(self._reference)  # by each converter, which corrects what it lacks of the voice
+        conversions = [at_work.convert(source, voice).waveform for source in self._sources]
         vectors = torch.stack([self._base.embed(made) for made in conversions])
         similarity = torch.cosine_similarity(vectors, self._speaker[None], dim=-1).mean()
         return Figures(self._held_out.mel_error_db(converter), float(similarity))
-
-
-def _opening(path: Path, rate: int) -> Waveform:
-    return Waveform(torch.from_numpy(next(io.stream(path, rate, _SOURCE_SECONDS))), rate)
