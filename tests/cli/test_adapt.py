@@ -74,7 +74,16 @@ def test_recordings_with_nothing_to_learn_from_are_named_and_left_out(
     soundfile.write(tmp_path / "cough.wav", making.speechlike(1.0), 16000)
     soundfile.write(tmp_path / "rain.wav", 0.1 * np.random.default_rng(0).standard_normal(48000), 16000)
     ended = timbrel(
-        "adapt", *takes, tmp_path / "cough.wav", tmp_path / "rain.wav", "-o", "anna", "-m", small, "--minutes", "0.1"
+        "adapt",
+        *takes,
+        tmp_path / "cough.wav",
+        tmp_path / "rain.wav",
+        "-o",
+        "anna",
+        "-m",
+        small,
+        "--minutes",
+        "0.1",
     )
     assert ended.code == 0, ended.err
     for name in ("cough.wav", "rain.wav"):

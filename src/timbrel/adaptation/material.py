@@ -176,7 +176,7 @@ class _Part:
 
 
 def _read(references: Sequence[Path], rate: int) -> tuple[list[_Part], list[Path]]:
-    """The recordings in parts, as far as there is room for them, and those of which there is no room for all."""
+    """The recordings in parts, as far as there is room, and those of which there is no room for all."""
     parts: list[_Part] = []
     beyond: list[Path] = []
     room, beginnings = MOST_SECONDS, dict[bytes, str]()

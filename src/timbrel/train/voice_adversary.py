@@ -68,15 +68,14 @@ class VoiceAdversary(nn.Module):
         """Frames (B, T, H) from `listen`, voices (N, H) from `know` -> scores (B, N, T)."""
         together = torch.einsum("bth,nh->bnt", self.sound(sounds), voices) / sounds.shape[-1] ** 0.5
         alone: Tensor = self.alone(sounds)
-        scores: Tensor = alone[:, None, :, 0] + together
-        return scores
+        return (alone[:, None, :, 0] + together).float()
 
     def listen(self, frames: Tensor) -> Tensor:
         """Frames that were heard, (B, T, W) -> (B, T / 4, H)."""
         hidden = _leaky(self.join(frames.transpose(1, 2)))
         hidden = hidden + _leaky(self.first(hidden))
         hidden = _leaky(self.thin(hidden))
-        return (hidden + _leaky(self.second(hidden))).transpose(1, 2).float()
+        return (hidden + _leaky(self.second(hidden))).transpose(1, 2)
 
     def know(self, references: Tensor) -> Tensor:
         """Vectors (B, E) -> voices (B, H)."""

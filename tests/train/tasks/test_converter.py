@@ -213,7 +213,7 @@ def test_conversion_takes_the_next_ones_voice_and_pitch(
     monkeypatch.setattr(
         trainer, "_say", lambda model, pieces, tokens, generator: said.append((pieces, tokens))
     )
-    trainer._convert(trainer.model, scene, voice, torch.Generator())
+    trainer._convert(trainer.model, scene, voice, 4, torch.Generator())
     pieces, tokens = said[0]
     before, after = scene.prosody.f0.log(), pieces.prosody.f0.log()
     # Half as lively again, as lively, and not nine times but twice; the last has no pitch to move from.

@@ -42,6 +42,8 @@ from timbrel.train.voice_adversary import Lineup, VoiceAdversary
 
 #: Content frames at either end of a converted piece that the student cannot hear well.
 _EDGE = 2
+#: Of a reference, for a teacher that has no vector of it as it is played.
+_HEARD_SECONDS = 3.0
 #: Values of Resemblyzer's vector.
 _TIMBRE_DIM = 256
 
@@ -55,7 +57,7 @@ that comes out should not be passed off as the person's own speech.
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Of the losses; those that are 0 are not computed.
+    """Of the losses; conversions are made, and teachers heard, only for those above 0.
 
     Fields:
         mel, spectra: distances between what was rebuilt and what was recorded.
@@ -210,7 +212,7 @@ class ConverterTask(Task):
         with torch.no_grad():
             voice = self._voice(self.model, scene)
             count = len(scene.target) // 2 if self.weights.converts else 0
-            converted = self._convert(self.model, said, voice, generator)[:count]
+            converted = self._convert(self.model, said, voice, count, generator)
             rebuilt = self._rebuild(self.model, said, voice, generator)
             ears = self._ears(rebuilt, converted, scene)
         if self.adversary is not None:
@@ -236,17 +238,18 @@ class ConverterTask(Task):
             if self.guide is not None:
                 wanted = self._wanted(self.guide, said, count, generator)
                 figures["guided"] = filter_distance(filters, wanted, pieces.prosody.energy)
+        target = scene.target
         if self.retell:
             retold = self.stage.retold(scene, converted.detach())
             again = self._rebuild(self.model, self.stage.with_noise(retold, generator), voice, generator)
-            rebuilt, scene = torch.cat([rebuilt, again]), scene.joined(retold)
-        figures |= self._rebuilding(rebuilt, scene)
+            rebuilt, target = torch.cat([rebuilt, again]), torch.cat([target, target])
+        figures |= self._rebuilding(rebuilt, target)
         ears = self._ears(rebuilt, converted, scene)
         figures |= self._by_ear(ears, scene)
         loss = self._weighted(figures)
         if self.adversary is not None:
             judges = self.adversary.choose(generator)
-            real, made, sample = contest(scene.target, rebuilt, converted)
+            real, made, sample = contest(target, rebuilt, converted)
             told_apart, opinions = self.adversary.tell_apart(judges, real, sample)
             yield Update(told_apart, "discriminator", {"discriminator": told_apart})
             deceived, features = self.adversary.deceive(judges, opinions, made)
@@ -270,7 +273,7 @@ class ConverterTask(Task):
             scene = self.stage.clean(batch)
             voice = self._voice(self.averaged, scene)
             rebuilt = self._rebuild(self.averaged, scene, voice, torch.Generator().manual_seed(1))
-            one = self._rebuilding(rebuilt, scene)
+            one = self._rebuilding(rebuilt, scene.target)
             figures.append({"loss": self._weighted(one), **one})
         return mean_figures(figures)
 
@@ -280,7 +283,7 @@ class ConverterTask(Task):
         audio = {
             "recorded": scene.target,
             "rebuilt": self._rebuild(self.averaged, scene, voice, generator),
-            "converted": self._convert(self.averaged, scene, voice, generator),
+            "converted": self._convert(self.averaged, scene, voice, len(scene.target), generator),
         }
         rate = self.model.config.mel.sample_rate
         return Preview(
@@ -355,10 +358,10 @@ class ConverterTask(Task):
         return self.model.render(filters, *sources).float()
 
     def _convert(
-        self, model: Converter, scene: Scene, voice: VoiceTokens, generator: torch.Generator
+        self, model: Converter, scene: Scene, voice: VoiceTokens, count: int, generator: torch.Generator
     ) -> Tensor:
-        """The pieces, each in the voice and at the pitch of the next one's reference."""
-        pieces, others = self._for_the_next(model, scene, voice, len(scene.target), generator)
+        """The first pieces, each in the voice and at the pitch of the next one's reference."""
+        pieces, others = self._for_the_next(model, scene, voice, count, generator)
         return self._say(model, pieces, others, generator)
 
     def _for_the_next(
@@ -373,8 +376,8 @@ class ConverterTask(Task):
         pieces, others = self._for_the_next(guide.converter, scene, guide.voice(scene), count, generator)
         return guide.filters(pieces, others, scene.reference_log_f0_mean[next_rows(count)])
 
-    def _rebuilding(self, rebuilt: Tensor, scene: Scene) -> dict[str, Tensor]:
-        mel, spectra = self.distance(rebuilt, scene.target)
+    def _rebuilding(self, rebuilt: Tensor, target: Tensor) -> dict[str, Tensor]:
+        mel, spectra = self.distance(rebuilt, target)
         return {"mel": mel, "spectra": spectra}
 
     def _reading(self, voice: VoiceTokens, known: _Known) -> dict[str, Tensor]:
@@ -389,7 +392,8 @@ class ConverterTask(Task):
         if self.resemblyzer is None or not bool(changed.any()):
             return _Known(stored, scene.as_recorded)
         with torch.no_grad():
-            heard = self.resemblyzer(scene.reference[changed])
+            seconds = round(_HEARD_SECONDS * self.model.config.mel.sample_rate)
+            heard = self.resemblyzer(scene.reference[changed, :seconds])
         vectors = stored.index_put((changed.nonzero()[:, 0],), heard.to(stored.dtype))
         return _Known(vectors, torch.ones_like(changed))
 
@@ -416,7 +420,8 @@ class ConverterTask(Task):
         with torch.no_grad():
             recorded = hear(scene.target[..., None])
         made = hear(torch.cat([rebuilt, converted])[..., None])
-        voices = torch.cat([torch.arange(len(rebuilt)), next_rows(len(converted))]).to(rebuilt.device)
+        own = torch.arange(len(rebuilt)) % len(references)
+        voices = torch.cat([own, next_rows(len(converted))]).to(rebuilt.device)
         return Lineup(recorded, made, references, voices, scene.speakers)
 
     def _conversion(self, converted: Tensor, scene: Scene, known: _Known) -> dict[str, Tensor]:

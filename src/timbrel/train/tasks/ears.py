@@ -18,7 +18,8 @@ class Ears:
     """What a frozen speaker encoder makes of B recordings, their references, and what was made.
 
     Fields:
-        recorded, rebuilt: the frames after each block, (B, T, W) each.
+        recorded: the frames after each block, (B, T, W) each.
+        rebuilt: likewise, of the recordings rebuilt once or several times, (M B, T, W) each.
         references: unit vectors, (B, E).
         converted: unit vectors of the first pieces said in other voices, (N, E).
     """
@@ -32,17 +33,21 @@ class Ears:
     def of(
         cls, encoder: ConvSpeakerEncoder, stage: Stage, rebuilt: Tensor, converted: Tensor, scene: Scene
     ) -> Ears:
-        """Hears the scene and waveforms (B, L) and (N, L); gradients flow to these alone."""
+        """Hears the scene and waveforms (M B, L) and (N, L); gradients flow to these alone.
+
+        A short reference is heard over and over: silence behind it would count as the person's.
+        """
         with torch.no_grad():
             recorded = encoder.trunk(stage.front_end(scene.target))
-            references = encoder(scene.reference_mel.unflatten(-1, (2, -1)).flatten(1, 2))
+            references = encoder(stage.front_end(scene.reference))
         made, count = encoder.trunk(stage.front_end(torch.cat([rebuilt, converted]))), len(rebuilt)
         return cls(recorded, [frames[:count] for frames in made], references, encoder.pool(made[-1][count:]))
 
     def likeness(self) -> Tensor:
         """From the frames of what was rebuilt to those of the recordings, relative to the latter, ()."""
         pairs = [(m.float(), r.float()) for m, r in zip(self.rebuilt, self.recorded, strict=True)]
-        return torch.stack([functional.l1_loss(m, r) / r.abs().mean() for m, r in pairs]).mean()
+        distances = [(m.unflatten(0, (-1, len(r))) - r).abs().mean() / r.abs().mean() for m, r in pairs]
+        return torch.stack(distances).mean()
 
     def distance(self, voices: Tensor) -> Tensor:
         """From each converted piece to the reference whose row `voices` (N,) gives, 1 - cosine, ()."""

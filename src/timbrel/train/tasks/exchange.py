@@ -42,9 +42,10 @@ def _in_pitch(scene: Scene, count: int) -> Tensor:
 
 
 def contest(real: Tensor, rebuilt: Tensor, converted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What the discriminators hear: recordings (B, L), everything made, and as much of it as is recorded.
+    """What the discriminators hear: recordings, what was made, and as much of that as is recorded.
 
-    The second half of the batch is rebuilt, and the first half is not recorded in the voice it has now.
+    The recordings and what was rebuilt are the second half of the batch, (H, L). With what was converted of
+    H / 2 pieces, that is all that was made, (H + H / 2, L); of it half and half go beside the recordings.
     """
     half = len(real) // 2
     real, rebuilt = real[half:], rebuilt[half:]

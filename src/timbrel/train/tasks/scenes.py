@@ -7,9 +7,8 @@ so that what the content still says of the speaker is wrong.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -38,8 +37,6 @@ _ANOTHER_VOICE = Perturbation(
     speed=(0.86, 1.18), speed_share=0.5, gain_db=(-3.0, 3.0), warp=0.16, equaliser_db=4.0
 )
 _ANOTHER_PERSON = Perturbation(warp=0.13, equaliser_db=4.0)
-#: Of a reference, for a teacher that has no vector of it as it is played.
-_HEARD_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +75,7 @@ class Scene:
         reference_content, reference_mel: (B, R, C) and (B, R, 2 D).
         mask: (B, R), true where there is a reference.
         references: ids of the clips that the references are from.
-        reference: their sound as it is played, over and over where it is short, (B, 3 s).
+        reference: their sound as it is played, over and over where it is short, (B, hop * R).
         speakers: (B,) indices of the people; one of its own below 0 where speed or throat made somebody else.
         as_recorded: (B,), true where nothing did, so that a teacher's vector of the clip holds.
         log_f0_mean, reference_log_f0_mean: of both clips at the speed they have here, (B,); 0 where a clip
@@ -100,10 +97,6 @@ class Scene:
     log_f0_std: Tensor
     reference_log_f0_mean: Tensor
     reference_log_f0_std: Tensor
-
-    def joined(self, other: Scene) -> Scene:
-        """Its pieces, then the other's."""
-        return Scene(*_joined_fields(self, other))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +187,7 @@ class Stage(nn.Module):
             reference_mel=mel_pairs(self.front_end(reference.audio), reference_frames)[0],
             mask=self._mask(reference, generator).to(energy.device),
             references=batch.reference.ids,
-            reference=self._excerpt(reference),
+            reference=_over_and_over(reference),
             speakers=torch.where(
                 as_recorded, batch.source.speakers, -1 - torch.arange(count).to(as_recorded.device)
             ),
@@ -217,12 +210,6 @@ class Stage(nn.Module):
             for played, audio in zip((source, reference), changed, strict=True)
         )
         return one, two, chosen
-
-    def _excerpt(self, played: _Played) -> Tensor:
-        """The first seconds of what there is of it, over and over, (B, L)."""
-        there = (played.crops.lengths.cpu() / played.speeds).long().clamp(max=played.audio.shape[1])
-        length = round(_HEARD_SECONDS * self.front_end.spec.sample_rate)
-        return repeat(played.audio, there.to(played.audio.device), length)
 
     def _draw_gains(self, count: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Decibels for piece and reference, (B,) each."""
@@ -267,17 +254,13 @@ class Stage(nn.Module):
         return torch.arange(frames) < there[:, None]
 
 
+def _over_and_over(played: _Played) -> Tensor:
+    """Its sound with what there is of it again where it is padded, (B, L)."""
+    length = played.audio.shape[1]
+    there = (played.crops.lengths.cpu() / played.speeds).long().clamp(max=length)
+    return repeat(played.audio, there.to(played.audio.device), length)
+
+
 def pitch_of(known: Tensor, prosody: Prosody) -> Tensor:
     """Mean ln F0 (B,) as it is known, and where that is 0 as it is said."""
     return torch.where(known > 0, known, prosody.f0.log().mean(dim=1))
-
-
-def _joined_fields(one: Any, other: Any) -> list[Any]:
-    """Of two dataclasses of one kind, field by field, row upon row."""
-    return [_joined(getattr(one, each.name), getattr(other, each.name)) for each in fields(one)]
-
-
-def _joined(one: Any, other: Any) -> Any:
-    if isinstance(one, Prosody):
-        return Prosody(*_joined_fields(one, other))
-    return torch.cat([one, other]) if isinstance(one, Tensor) else one + other
