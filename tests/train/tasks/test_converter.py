@@ -34,6 +34,7 @@ from timbrel.train.tasks.guide import filter_distance
 from timbrel.train.tasks.scenes import Disturbance, Scene
 from timbrel.train.taught import speaker_vectors
 from timbrel.train.teachers import Resemblyzer
+from timbrel.train.voice_adversary import Lineup
 
 SIZES: dict[str, Any] = {
     "width": 16,
@@ -421,6 +422,26 @@ def test_the_voice_is_compared_with_the_next_ones_reference(taught: Path, studen
     assert another > 2 * itself
 
 
+def test_what_lies_behind_a_short_reference_is_not_heard(taught: Path, student: str, speaker: str) -> None:
+    trainer = task(taught, student, speaker=speaker, weights=Weights(speaker=1.0))
+    given = batch(taught)
+    assert given.reference is not None
+    whole = given.reference
+    there = whole.audio.shape[1] // 2
+
+    def references(beyond: float) -> torch.Tensor:
+        audio = whole.audio.clone()
+        audio[:, there:] = beyond
+        lengths = torch.full_like(whole.lengths, there)
+        short = replace(given, reference=replace(whole, audio=audio, lengths=lengths))
+        scene = trainer.stage.clean(short)
+        ears = trainer._ears(scene.target, scene.target[:0], scene)
+        assert ears is not None
+        return ears.references
+
+    torch.testing.assert_close(references(0.0), references(0.5))
+
+
 def test_the_voice_is_not_judged_before_its_discriminator_has_learnt(
     taught: Path, student: str, speaker: str
 ) -> None:
@@ -450,6 +471,36 @@ def test_discriminators_learn_alone_at_first(
                 network.zero_grad(set_to_none=True)
         assert updates == ["discriminator", "voices"] + (["converter"] if step == 2 else [])
     assert all(torch.equal(weight, before[name]) for name, weight in made.trained.named_parameters())
+
+
+def test_alone_they_judge_each_conversion_against_the_voice_it_was_given(
+    taught: Path, student: str, resemblyzer: str, speaker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = full(taught, student, resemblyzer, speaker, retell=True, discriminators_alone=1)
+    assert made.voices is not None
+    told: list[VoiceTokens] = []
+    lineups: list[Lineup] = []
+    say, tell_apart = made._say, made.voices.tell_apart
+
+    def saying(
+        model: Converter, pieces: Scene, tokens: VoiceTokens, generator: torch.Generator
+    ) -> torch.Tensor:
+        told.append(tokens)
+        return say(model, pieces, tokens, generator)
+
+    def telling(lineup: Lineup) -> torch.Tensor:
+        lineups.append(lineup)
+        return tell_apart(lineup)
+
+    monkeypatch.setattr(made, "_say", saying)
+    monkeypatch.setattr(made.voices, "tell_apart", telling)
+    given, generator = batch(taught), torch.Generator().manual_seed(0)
+    list(made.updates(given, 0, generator))
+    scene = made.stage.disturbed(given, torch.Generator().manual_seed(0))
+    voice = made._voice(made.model, scene)
+    (lineup,), converted = lineups, told[0].summary
+    assert len(lineup.voices) == len(scene.target) + len(converted)
+    torch.testing.assert_close(converted, voice.summary[lineup.voices[-len(converted) :]])
 
 
 def test_discriminators_go_on_with_what_those_of_another_run_have_learned(
