@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tests.methods import making
 from torch import Tensor
 
 from timbrel.audio.io import Waveform
 from timbrel.pipeline import VoiceConverter
-from timbrel.references import References, doubts
+from timbrel.references import References, doubts, gather
 
 Pair = tuple[Path, Path]
 
@@ -51,6 +52,19 @@ def test_recordings_of_two_people_name_the_fewer() -> None:
     assert "give each a weight" in warning
 
 
+def test_of_two_recordings_neither_is_the_odd_one() -> None:
+    (warning,) = doubts(references([0.5], [1.4]), by_level)
+    assert warning.startswith("0.wav and 1.wav sound like two people: alike by ")
+
+
+@pytest.mark.parametrize("room", [2.0, 0.0])
+def test_a_recording_for_which_little_room_is_left_is_not_heard_and_named(room: float) -> None:
+    speech = torch.from_numpy(making.speechlike(6.0))
+    found = gather([Waveform(speech, 16000), Waveform(speech[:32000], 16000)], 16000, 6.0 + room)
+    assert len(found.samples) == 1
+    assert sum("so it is not heard" in warning for warning in found.warnings) == 1
+
+
 def test_few_seconds_are_not_doubted() -> None:
     short = References([torch.cat([torch.full((200,), 0.2), torch.full((200,), 1.2)])], 100, ("a",), 4.0, ())
     assert doubts(short, by_level) == ()
@@ -68,6 +82,6 @@ def test_speech_of_two_people_spliced(bundled: VoiceConverter, demo_pair: Pair, 
     (warning,) = bundled.enrol(spliced).warnings
     assert warning.startswith("a waveform: It seems to hold more than one voice")
     (warning,) = bundled.enrol(*demo_pair).warnings
-    assert "sounds like another person" in warning
+    assert "sound like two people" in warning
     for path in demo_pair:
         assert bundled.enrol(path).warnings == ()

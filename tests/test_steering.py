@@ -36,6 +36,12 @@ def test_the_range_is_the_voices_only_where_its_pitch_is_asked_for(f0: Any, devi
     assert Steering(f0).at_pitch(VOICE, source(110.0)).log_f0_std == deviation
 
 
+@pytest.mark.parametrize("f0", ["keep", 3.0])
+def test_a_source_without_voice_has_no_pitch_to_keep_or_to_move(f0: Any) -> None:
+    voice = Steering(f0).at_pitch(VOICE, source(0.0))
+    assert (voice.log_f0_mean, voice.log_f0_std) == (0.0, 0.0)
+
+
 def test_a_plain_conversion_leaves_the_voice_alone() -> None:
     assert PLAIN.at_pitch(VOICE, source(110.0)) is VOICE
     assert PLAIN.describe() == ""

@@ -5,7 +5,7 @@ A recording of an hour is read in blocks; what is kept of it are a few numbers a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,14 +67,25 @@ def first_speech(
     `sample_rate`; no more of them is read than is needed.
     """
     skip = round(first_speech_frame(analysis) * HOP / SAMPLE_RATE * sample_rate)
-    wanted = round(seconds * sample_rate)
-    heard = np.zeros(0, dtype=np.float32)
+    return opening(_without(blocks, skip), round(seconds * sample_rate))
+
+
+def opening(blocks: Iterable[np.ndarray], samples: int) -> np.ndarray:
+    """The first so many samples of a recording, or all of a shorter one, (L,)."""
+    heard, count = list[np.ndarray](), 0
     for block in blocks:
-        heard = np.concatenate([heard, block[skip:]])[:wanted]
-        skip = max(0, skip - len(block))
-        if len(heard) == wanted:
+        heard.append(block)
+        count += len(block)
+        if count >= samples:
             break
-    return heard
+    return np.concatenate(heard)[:samples]
+
+
+def _without(blocks: Iterable[np.ndarray], skip: int) -> Iterator[np.ndarray]:
+    """The blocks but for the first `skip` samples."""
+    for block in blocks:
+        yield block[skip:]
+        skip = max(0, skip - len(block))
 
 
 def analyse(blocks: Iterable[np.ndarray]) -> Analysis:

@@ -11,6 +11,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -73,9 +74,15 @@ def to_toml(data: Mapping[str, Any]) -> str:
     return "\n".join(_toml_lines(data, ())) + "\n"
 
 
+@cache
+def _hints(cls: Any) -> dict[str, Any]:
+    """Types of its fields; evaluating them takes long, and an index has thousands of rows."""
+    return get_type_hints(cls)
+
+
 def _unknown_keys(data: Mapping[str, Any], cls: Any, where: str) -> Iterator[tuple[str, list[str]]]:
     """Pairs of a dotted key that `cls` does not have and the keys that it has instead."""
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     for key, value in data.items():
         if key not in hints:
             yield f"{where}{key}", list(hints)

@@ -164,21 +164,8 @@ def require_exact(given: FeatureSpec, wanted: FeatureSpec) -> None:
         raise ContractError(f"The parts do not fit: {describe_differences(given, wanted)}.")
 
 
-def compare_embedding(given: EmbeddingSpec, wanted: EmbeddingSpec) -> None:
-    """Checks that vectors of `given` are what `wanted` expects; embedding spaces have no bridge.
-
-    Raises:
-        ContractError: naming each field that differs.
-    """
-    if given != wanted:
-        raise ContractError(
-            f"The voice does not fit: {describe_differences(given, wanted)}; "
-            "enrol the speaker again with this model's speaker encoder."
-        )
-
-
 # Fields of a mel that an affine map (and, with loss, a floor or a clip) can bring together.
-_BRIDGEABLE = frozenset({"log", "floor", "scale", "offset", "clip", "power"})
+_BRIDGEABLE = frozenset({"log", "floor", "scale", "offset", "clip"})
 
 
 def differences(given: Any, wanted: Any) -> Iterator[tuple[str, Any, Any]]:
@@ -208,9 +195,6 @@ def _unbridgeable(given: FeatureSpec, wanted: FeatureSpec) -> Iterator[str]:
     linear = (given.log == "none") != (wanted.log == "none")
     if mels and linear:
         yield f"log is {_show(given.log)}, wanted {_show(wanted.log)}"
-    # The sum over a band of squared magnitudes is no function of the sum of magnitudes.
-    if mels and given.power != wanted.power:
-        yield f"power is {given.power}, wanted {wanted.power}"
 
 
 def _affine(given: FeatureSpec, wanted: FeatureSpec) -> tuple[float, float]:
@@ -225,6 +209,8 @@ def _losses(given: FeatureSpec, wanted: FeatureSpec) -> Iterator[str]:
         yield f"floor is {given.floor:g}, wanted {wanted.floor:g}: quiet frames stay louder"
     if given.clip is not None and given.clip != wanted.clip:
         yield f"clip is {given.clip}, wanted {wanted.clip}: what lies outside is lost"
+    if given.clip is not None and given.clip == wanted.clip and _affine(given, wanted) != (1.0, 0.0):
+        yield f"clip is {given.clip} of another scale: what lies outside is lost"
     if wanted.clip is not None and given.clip is None:
         yield f"clip is None, wanted {wanted.clip}: what lies outside will be cut"
     if given.log != "none" and given.floor < wanted.floor:

@@ -4,8 +4,8 @@
     voice = converter.enrol("target.wav")
     converter.convert("source.wav", voice).save("out.wav")
 
-A source is read twice: once to know it whole (`analysis.py`), once in windows that are converted and
-written as they come, so an hour needs no more memory than a minute. The command line, `convert` and
+A source is read first to know it whole (`analysis.py`), then in windows that are converted and written as
+they come, so an hour needs no more memory than a minute. The command line, `convert` and
 `convert_file` run the same code and give the same samples.
 """
 
@@ -141,6 +141,7 @@ class VoiceConverter:
 
         Raises:
             AudioError: the source cannot be read.
+            CheckpointError: the voice lacks frames that the model needs.
             ConfigError: the model cannot be steered so.
             ContractError: the voice was made by another model.
         """
@@ -164,7 +165,7 @@ class VoiceConverter:
         """The source's words in `voice`, written as they come; the memory used does not grow with length.
 
         Raises:
-            AudioError, ConfigError, ContractError: as `convert`.
+            AudioError, CheckpointError, ConfigError, ContractError: as `convert`.
             OutputError: the output exists and `force` is not set, or it cannot be written.
         """
         io.check_output(output, force)
@@ -251,7 +252,7 @@ class _Job:
     def __init__(
         self, method: Method, source: Recording, voice: Voice, steering: Steering, seed: int
     ) -> None:
-        self._method, self._source, self._voice = method, source, voice
+        self._method, self._source, self._voice = method, recordings.looked_at(source), voice
         self._steering, self._seed = steering, seed
         self._energy = 0.0
         self._samples = 0
@@ -320,7 +321,8 @@ def _of_heard(voice: Voice, heard: Heard) -> Voice:
 
 
 def find_device(name: str) -> torch.device:
-    """A device by name, "auto" for the best there is; raises CheckpointError if the machine lacks it."""
+    """A device by name, "auto" for cuda where it is and else the CPU; raises CheckpointError if the machine
+    lacks it."""
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device("cuda" if available["cuda"] else "cpu")

@@ -10,14 +10,24 @@ import numpy as np
 import torch
 
 from timbrel.audio import decode, io
-from timbrel.audio.io import Waveform
+from timbrel.audio.io import AudioInfo, Waveform
 from timbrel.audio.resample import resample
 from timbrel.errors import AudioError
 
 Recording = str | Path | Waveform
 
 
-def blocks(recording: Recording, sample_rate: int) -> Iterable[np.ndarray]:
+def looked_at(recording: Recording) -> Waveform | AudioInfo:
+    """What `blocks` reads several times and looks at only once: a file that only ffmpeg reads is decoded for
+    that.
+
+    Raises:
+        AudioError: a file cannot be read, see `audio.decode.probe`.
+    """
+    return recording if isinstance(recording, Waveform) else io.probe(recording)
+
+
+def blocks(recording: Waveform | AudioInfo, sample_rate: int) -> Iterable[np.ndarray]:
     """Its samples at `sample_rate`, from the start at each iteration."""
     if isinstance(recording, Waveform):
         return [whole(recording, sample_rate).samples.numpy()]
@@ -58,8 +68,8 @@ def name(recording: Recording) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Blocks:
-    path: str | Path
+    info: AudioInfo
     rate: int
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return io.stream(self.path, self.rate)
+        return io.stream(self.info, self.rate)

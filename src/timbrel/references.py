@@ -65,7 +65,7 @@ def gather(given: Sequence[Recording], sample_rate: int, most: float, *, denoise
     room = most
     for recording in given:
         name, duration = recordings.name(recording), recordings.duration(recording)
-        if duration > room:
+        if duration > room or room < condition.FEW_SPEECH_SECONDS:
             warnings.append(_too_long(name, duration, room, most))
         if room < condition.FEW_SPEECH_SECONDS:
             continue
@@ -124,9 +124,12 @@ def _strangers(names: Sequence[str], windows: Sequence[np.ndarray]) -> Iterator[
     if found < LEAST_ALIKE:
         fewer = first if first.sum() < len(first) / 2 else ~first
         odd = ", ".join(name for name, among in zip(names, fewer, strict=True) if among)
+        said = f"{odd}: It sounds like another person than the other recordings"
+        if len(names) == 2:
+            said = f"{' and '.join(names)} sound like two people"
         yield (
-            f"{odd}: It sounds like another person than the other recordings: alike by {found:.2f}, where "
-            f"one person is by {LEAST_ALIKE} or more; to blend voices give each a weight."
+            f"{said}: alike by {found:.2f}, where one person is by {LEAST_ALIKE} or more; to blend voices "
+            "give each a weight."
         )
 
 

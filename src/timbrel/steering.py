@@ -58,6 +58,8 @@ class Steering:
         """The voice with the mean and deviation of ln F0 that the analysed source is to have."""
         if self.f0 == "target":
             return voice
+        if analysis.log_f0_mean <= 0:  # nothing is voiced, so there is no pitch to keep or to move
+            return replace(voice, log_f0_mean=0.0, log_f0_std=0.0)
         semitones = 0.0 if self.f0 == "keep" else float(self.f0)
         mean = analysis.log_f0_mean + semitones * math.log(2) / 12
         return replace(voice, log_f0_mean=mean, log_f0_std=analysis.log_f0_std)

@@ -56,7 +56,9 @@ def target_voice(converter: VoiceConverter, targets: Sequence[Target], *, denois
     Raises:
         AudioError: a recording cannot be used, or a saved voice is given together with something else and
             without weights.
+        CheckpointError: a saved voice is missing or damaged.
         ConfigError: a saved voice is to be denoised.
+        ContractError: a voice in a blend was made by another model.
     """
     if all(target.weight is not None for target in targets):
         parts = [(_voice(converter, [target], denoise), target.weight or 0.0) for target in targets]

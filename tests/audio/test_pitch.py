@@ -68,6 +68,13 @@ def test_statistics_leave_octave_errors_and_unvoiced_frames_out() -> None:
     assert deviation == pytest.approx(np.log(true).std())
 
 
+def test_statistics_of_a_voice_of_two_registers_are_numbers() -> None:
+    # The median lies between them, more than 1.2 octaves from either.
+    mean, deviation = log_f0_statistics(Pitch(np.array([80.0, 80.0, 480.0, 480.0]), np.ones(4)))
+    assert mean == pytest.approx(np.log([80.0, 480.0]).mean())
+    assert deviation == pytest.approx(np.log(6.0) / 2)
+
+
 def test_statistics_without_a_voiced_frame() -> None:
     assert log_f0_statistics(Pitch(np.array([100.0]), np.array([0.1]))) == (0.0, 0.0)
 

@@ -231,6 +231,13 @@ def test_suffixes_may_be_in_capitals(tmp_path: Path, voice: np.ndarray) -> None:
     assert soundfile.info(tmp_path / "A.FLAC").format == "FLAC"
 
 
+def test_a_name_too_long_for_its_draft_is_refused(tmp_path: Path, voice: np.ndarray) -> None:
+    path = tmp_path / f"{'n' * 245}.wav"
+    with pytest.raises(OutputError, match="cannot be written"):
+        write(path, Waveform(torch.from_numpy(voice), 16000))
+    assert nothing_in(tmp_path)
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="there is no folder"):
         check_output(tmp_path / "missing" / "a.wav")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from timbrel.corpora import Utterance
+from timbrel.corpora import Utterance, with_held_out
 from timbrel.corpora.splits import Plan, divide
 from timbrel.errors import CorpusError
 
@@ -49,6 +50,15 @@ def test_unseen_speakers_are_as_many_women_as_men(count: int) -> None:
 def test_speakers_of_unknown_sex_are_chosen_where_no_other_is_left() -> None:
     rows = divide(corpus({"a": "", "b": "", "c": "F", "d": "M", "e": ""}), Plan(unseen=3))
     assert {"c", "d"} < speakers_of(rows, "unseen")
+
+
+def test_what_is_kept_for_validation_is_no_clip_to_test_on() -> None:
+    rows = [
+        replace(one, split="test" if one.speaker == "t" else "train")
+        for one in corpus({"a": "", "t": ""}, 40)
+    ]
+    held = Counter((one.speaker, one.split) for one in with_held_out(rows))
+    assert held == {("a", "train"): 38, ("a", "dev"): 2, ("t", "test"): 40}
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:

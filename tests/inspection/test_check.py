@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import pickle
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -97,6 +98,18 @@ def test_what_is_wrong_is_said_in_sentences(report: CorpusReport) -> None:
         "1 speaker with clips that hold no speech: loud",
     ):
         assert sum(words in sentence for sentence in said) == 1, words
+
+
+def test_speech_below_the_noise_is_noisy_and_no_speech_is_not(report: CorpusReport) -> None:
+    noisy = report.speakers["noisy"]
+    assert noisy.sound
+
+    def said(**changes: float) -> bool:
+        speakers = {"one": replace(noisy, sound=replace(noisy.sound, **changes))}
+        return any("noisy, below" in sentence for sentence in warnings(replace(report, speakers=speakers)))
+
+    assert said(snr_db=-3.0)
+    assert not said(snr_db=0.0, speechless_clips=noisy.sound.clips)
 
 
 def test_few_clips_are_listened_to_and_all_are_counted(root: Path) -> None:

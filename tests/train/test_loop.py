@@ -205,6 +205,13 @@ def test_when_its_minutes_are_over_a_run_saves_and_can_be_resumed(
     assert all(torch.equal(both[0][key], tensor) for key, tensor in both[1].items())
 
 
+def test_a_run_that_is_stopped_in_its_last_step_is_done(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    screen = Recorder(kill_at=6)
+    assert loop.run(make_recipe(), tmp_path / "out", screen=screen).name == "step-00000006"
+    assert (tmp_path / "out/final").readlink().name == "step-00000006"
+    assert not any("--resume" in text for text in screen.said)
+
+
 @pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan")])
 def test_no_minutes_are_refused(make_recipe: MakeRecipe, tmp_path: Path, minutes: float) -> None:
     with pytest.raises(ConfigError, match="minutes to train for must be above 0"):

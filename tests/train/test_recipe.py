@@ -35,6 +35,8 @@ def test_a_recipe_states_every_default(write_recipe: WriteRecipe) -> None:
         ("data.balance=age", "data.balance"),
         ("optimizer=3", "optimizer: expected a table, got `int`"),
         ("optimizer.model.schedule=exponential", "half_life"),
+        ("data.evenness=0.5", 'data.evenness and data.favour belong to the balance "seconds"'),
+        ("data.favour.sex={ F = 2.0 }", 'data.evenness and data.favour belong to the balance "seconds"'),
         ("optimizer.model.betas=[2, 0.9]", r"optimizer.betas must be .* below 1, not \[2.0, 0.9\]"),
         ("name.first=a", "name is a value, not a table"),
         ("run.steps", 'expected "key=value"'),
@@ -93,3 +95,5 @@ def test_exponential_halves_at_its_half_life_and_constant_stays() -> None:
     assert OptimizerRecipe(0.8, schedule="exponential", half_life=50).rate(100, 1) == pytest.approx(0.2)
     assert OptimizerRecipe(0.8).rate(10**6, 1) == 0.8
     assert math.isclose(OptimizerRecipe(0.8, warmup=4).rate(1, 100), 0.4)
+    with pytest.raises(ConfigError, match="final_share belongs to the cosine schedule"):
+        OptimizerRecipe(0.8, final_share=0.1)

@@ -124,7 +124,7 @@ def test_the_last_checkpoints_are_averaged(plan: Plan) -> None:
 
 
 def test_several_processes_share_what_is_trained_and_nothing_else(plan: Plan) -> None:
-    both = replace(plan, processes=2)
+    both = replace(plan, processes=2, overrides=(*plan.overrides, "data.batch=4"))
     for stage in remake.stages(both):
         command = remake._launched(both, stage, ["words"])
         assert ("--num_processes" in command) == stage.made.startswith("runs/")
@@ -144,6 +144,10 @@ def test_what_cannot_be_is_refused_before_anything_is_made(plan: Plan, tmp_path:
         replace(plan, minutes=0.0)
     with pytest.raises(ConfigError, match="stepz"):
         remake.remake(replace(plan, overrides=("run.stepz=3",)), lambda _: None)
+    for processes, batch in ((4, 6), (4, 4)):
+        refused = replace(plan, processes=processes, overrides=(f"data.batch={batch}",))
+        with pytest.raises(ConfigError, match=f"works on {batch} clips at a time, which 4 processes cannot"):
+            remake.remake(refused, lambda _: None)
     assert not plan.out.exists()
 
 
@@ -159,6 +163,19 @@ def test_a_signal_lets_the_command_end_in_its_own_way(tmp_path: Path, number: in
     stopped, status = remake._run([sys.executable, "-c", script], tmp_path, threads=1)
     assert stopped
     assert status == 0
+
+
+def test_a_command_that_is_told_to_end_is_told_once(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys, time\n"
+        "told = []\n"
+        "signal.signal(signal.SIGTERM, lambda *_: told.append(1))\n"
+        f"os.kill(os.getppid(), {signal.SIGTERM})\n"
+        "end = time.monotonic() + 2\n"
+        "while time.monotonic() < end: time.sleep(0.1)\n"
+        "sys.exit(len(told))\n"
+    )
+    assert remake._run([sys.executable, "-c", script], tmp_path, threads=1) == (True, 1)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -66,7 +66,7 @@ class Condition:
 
 
 def assess(waveform: Waveform) -> Condition:
-    """Measures a recording of any rate and at least one sample."""
+    """Measures a recording of any rate that has samples left at 16 kHz."""
     samples = waveform.samples.detach().cpu().numpy()
     at_16k = resample(samples, waveform.sample_rate, pitch.SAMPLE_RATE)
     power = _frame_power(at_16k - at_16k.mean(), max(1, len(at_16k) // pitch.HOP))

@@ -201,7 +201,8 @@ class AudioWriter:
     def _discard(self) -> None:
         with contextlib.suppress(soundfile.LibsndfileError):
             self._close()
-        self._partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # such as of a name that is too long for a draft
+            self._partial.unlink()
         _unlock(self._held)
         self._held = None
 

@@ -79,8 +79,11 @@ def read(path: str | Path, sample_rate: int | None = None) -> Waveform:
     return Waveform(torch.from_numpy(samples), rate)
 
 
-def stream(path: str | Path, sample_rate: int, block_seconds: float = 10.0) -> Iterator[np.ndarray]:
-    """Reads a recording in blocks (n,) float32 of `block_seconds`, the last one shorter.
+def stream(
+    recording: str | Path | AudioInfo, sample_rate: int, block_seconds: float = 10.0
+) -> Iterator[np.ndarray]:
+    """Reads a recording, or what `probe` found of it, in blocks (n,) float32 of `block_seconds`, the last one
+    shorter.
 
     Joined, the blocks are bit for bit what `read` gives; only about one is held in memory. What the
     header tells is checked at the call, the rest as the blocks are read.
@@ -90,7 +93,8 @@ def stream(path: str | Path, sample_rate: int, block_seconds: float = 10.0) -> I
             or damaged, of an absurd rate, channel count or length, silent throughout, or has
             samples that are not finite or far beyond full scale.
     """
-    return _regroup(_mono(_usable(probe(path)), sample_rate), max(1, round(block_seconds * sample_rate)))
+    info = recording if isinstance(recording, AudioInfo) else probe(recording)
+    return _regroup(_mono(_usable(info), sample_rate), max(1, round(block_seconds * sample_rate)))
 
 
 def write(

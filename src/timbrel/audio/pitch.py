@@ -74,12 +74,13 @@ class PitchStream:
 def log_f0_statistics(pitch: Pitch) -> tuple[float, float]:
     """Mean and standard deviation of ln(F0 / Hz) over voiced frames; (0, 0) if none is voiced.
 
-    Frames more than `OCTAVE_ERROR` from the median are left out.
+    Frames more than `OCTAVE_ERROR` from the median are left out, unless all are.
     """
     log_f0 = np.log(pitch.f0[pitch.voiced].astype(np.float64))
     if log_f0.size == 0:
         return 0.0, 0.0
     near = log_f0[np.abs(log_f0 - np.median(log_f0)) < OCTAVE_ERROR]
+    near = near if near.size else log_f0  # half of them low and half high: the median lies between
     return float(near.mean()), float(near.std())
 
 

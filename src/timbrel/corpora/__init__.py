@@ -87,8 +87,9 @@ def by_speaker(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
 
 
 def with_held_out(utterances: list[Utterance]) -> list[Utterance]:
-    """The same rows, those of `hold_out` with split "dev"."""
-    held = hold_out({name: [one.id for one in own] for name, own in by_speaker(utterances).items()})
+    """The same rows, of those to train on those of `hold_out` with split "dev"."""
+    mine = by_speaker(one for one in utterances if one.split == "train")
+    held = hold_out({name: [one.id for one in own] for name, own in mine.items()})
     return [replace(one, split="dev") if one.id in held else one for one in utterances]
 
 

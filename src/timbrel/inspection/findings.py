@@ -63,6 +63,8 @@ def _other_voices(report: CorpusReport) -> Iterator[str]:
             f"{odd.id} sounds more like {odd.nearest} (cosine {odd.other:.3f}) than like the other clips of "
             f"its speaker ({odd.own:.3f})."
         )
+    if len(voices.divided) > _LISTED:
+        yield f"{counted(len(voices.divided) - _LISTED, 'further speaker')} may be several people."
     if len(voices.odd) > _LISTED:
         yield f"{counted(len(voices.odd) - _LISTED, 'further clip')} nearer to another speaker."
 
@@ -92,7 +94,10 @@ def _amounts(report: CorpusReport) -> Iterator[str]:
 def _sounds(report: CorpusReport) -> Iterator[str]:
     near = {name: own.sound for name, own in report.speakers.items() if own.sound is not None}
     for names, what in (
-        ([n for n, s in near.items() if 0 < s.snr_db < LOW_SNR_DB], f"noisy, below {LOW_SNR_DB:.0f} dB SNR"),
+        (
+            [n for n, s in near.items() if s.speechless_clips < s.clips and s.snr_db < LOW_SNR_DB],
+            f"noisy, below {LOW_SNR_DB:.0f} dB SNR",
+        ),
         (
             [n for n, s in near.items() if s.bandwidth_hz < NARROW_BAND_HZ],
             f"narrow-band, nothing above {NARROW_BAND_HZ / 1000:.0f} kHz",

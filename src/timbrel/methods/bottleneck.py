@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from timbrel import registry
-from timbrel.analysis import Analysis
+from timbrel.analysis import Analysis, opening
 from timbrel.audio.mel import MelSpectrogram
 from timbrel.audio.windows import Window
 from timbrel.checkpoint import Checkpoint
@@ -90,7 +90,9 @@ class BottleneckMethod:
 
     def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`; nothing is drawn at random, and pitch is the network's affair."""
-        own = self._on_device(self.embed(_opening(source, self.input_rate)))
+        own = self._on_device(
+            self.embed(torch.from_numpy(opening(source, round(SOURCE_SECONDS * self.input_rate))))
+        )
         target = self._on_device(voice.embeddings[self.speaker_fingerprint])
 
         def speak(window: Window, samples: Tensor) -> Tensor:
@@ -106,13 +108,3 @@ class BottleneckMethod:
     def _on_device(self, tensor: Tensor) -> Tensor:
         """A batch of one."""
         return tensor[None].to(self._device)
-
-
-def _opening(source: Iterable[np.ndarray], rate: int) -> Tensor:
-    """The first `SOURCE_SECONDS` of a recording, (L,)."""
-    wanted, heard = round(SOURCE_SECONDS * rate), np.zeros(0, dtype=np.float32)
-    for block in source:
-        heard = np.concatenate([heard, block])[:wanted]
-        if len(heard) == wanted:
-            break
-    return torch.from_numpy(heard)

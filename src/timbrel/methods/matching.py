@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from timbrel import registry
-from timbrel.analysis import Analysis
+from timbrel.analysis import Analysis, opening
 from timbrel.audio.trim import sounding
 from timbrel.audio.windows import Window
 from timbrel.checkpoint import Checkpoint
@@ -155,8 +155,8 @@ class MatchingMethod:
         """The source's first frames (N, D), as many as LinearVC learns from; kNN-VC needs none."""
         if isinstance(self._converter, KNN):
             return torch.zeros(0, self._content.spec_out.dim)
-        opening = _opening(source, self._converter.config.frames * self.hop)
-        return self._frames(opening, torch.float16, self._gain(analysis)).to(self._device)
+        samples = torch.from_numpy(opening(source, self._converter.config.frames * self.hop))
+        return self._frames(samples, torch.float16, self._gain(analysis)).to(self._device)
 
     def _gain(self, analysis: Analysis) -> float:
         return analysis.gain if getattr(self._content, "levelled", False) else 1.0
@@ -179,14 +179,3 @@ def _sounding(samples: Tensor, sample_rate: int) -> Tensor:
 
 def _mean(frames: Tensor) -> Tensor:
     return functional.normalize(frames.float().mean(dim=0), dim=0)
-
-
-def _opening(source: Iterable[np.ndarray], samples: int) -> Tensor:
-    """The first `samples` of a recording, (L,)."""
-    heard, count = list[np.ndarray](), 0
-    for block in source:
-        heard.append(block)
-        count += len(block)
-        if count >= samples:
-            break
-    return torch.from_numpy(np.concatenate(heard)[:samples])

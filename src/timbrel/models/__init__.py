@@ -1,6 +1,6 @@
 """Networks: tensors in, tensors out; no files, no devices, no printing.
 
-The four protocols below are the joints of the house. Another package may implement one and
+The three protocols below are the joints of the house. Another package may implement one and
 register it through the entry-point group `timbrel.models`.
 Shapes: B batch, T frames, D feature dimension, C content dimension, E embedding dimension.
 """

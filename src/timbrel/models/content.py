@@ -19,7 +19,6 @@ from timbrel.models.embedding import listen
 WINDOW_SECONDS = 16.0
 #: Of context on either side, for encoders that do not say how much they need.
 _CONTEXT_SECONDS = 2.0
-_LEVEL_SECONDS = 0.025
 
 
 def content_frames(

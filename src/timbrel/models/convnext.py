@@ -15,8 +15,8 @@ from torch.nn import functional
 class ConvNeXtBlock(nn.Module):
     """(B, T, D) -> (B, T, D): depthwise convolution, LayerNorm, two linear layers, residual.
 
-    `condition`, (B, 2D) or (B, T, 2D), scales and shifts the normalised frames (FiLM, Perez et al.
-    2018); a block built with `condition_dim` 0 takes none.
+    `condition`, (B, `condition_dim`), scales and shifts the normalised frames (FiLM, Perez et al. 2018); a
+    block built with `condition_dim` 0 takes none.
     """
 
     def __init__(self, dim: int, kernel: int = 7, expansion: int = 3, condition_dim: int = 0) -> None:
@@ -37,8 +37,3 @@ class ConvNeXtBlock(nn.Module):
         hidden = self.project(functional.gelu(self.expand(hidden), approximate="tanh"))
         changed: Tensor = frames + self.gain * hidden
         return changed
-
-    @property
-    def context(self) -> int:
-        """Frames seen on either side."""
-        return self.depthwise.kernel_size[0] // 2

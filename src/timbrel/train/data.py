@@ -155,11 +155,8 @@ class Data:
         return self.sample_rate / PITCH_RATE
 
     def batch(self, step: int, rank: int = 0, processes: int = 1) -> Batch:
-        """The batch of a step, or the share of it that process `rank` of `processes` works on."""
-        if self.recipe.batch % processes:
-            raise ConfigError(
-                f"data.batch is {self.recipe.batch}; it must divide among {processes} processes."
-            )
+        """The batch of a step, or the share of it that process `rank` of `processes`, which divide it, works
+        on."""
         random = np.random.default_rng([self.seed, _BATCH, step])
         sources = [
             self._draw(random, clip, self.recipe.seconds) for clip in self._sampler.choose(step, random)

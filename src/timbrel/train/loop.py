@@ -2,7 +2,8 @@
 
 Every step starts from random generators seeded with (seed, step, process), and its batch and
 learning rates are functions of the step as well. So the networks, their optimizers and the number of
-the step are all there is to save, and on a CPU a resumed run equals the uninterrupted one bit for bit.
+the step are all there is to save, and on a CPU a resumed run of one process equals the uninterrupted one bit
+for bit. Of several, each keeps what its networks count by itself between two checkpoints.
 
 Several processes each work on their share of the batch. Gradients are averaged here rather than
 by a wrapper around the networks, because several networks may take turns within a step.
@@ -68,6 +69,7 @@ def run(
     until = time.monotonic() + 60 * minutes
     accelerator = Accelerator(mixed_precision=recipe.run.precision, cpu=cpu)
     _require_all_processes(accelerator)
+    _require_shares(recipe.data.batch, accelerator.num_processes)
     progress, newest = state.start(out, to_tables(recipe), resume, accept_changes)
     seed_everything(recipe.run.seed, 0, 0)
     root = Path(recipe.data.corpus)
@@ -101,6 +103,15 @@ def _require_all_processes(accelerator: Accelerator) -> None:
         raise TrainingError(
             "accelerate launch started several processes, which do not know of each other where there are "
             "fewer GPUs: put --cpu behind `timbrel train`, or start as many processes as there are GPUs."
+        )
+
+
+def _require_shares(batch: int, processes: int) -> None:
+    """Raises ConfigError if processes cannot share a batch evenly."""
+    if batch % processes:
+        raise ConfigError(
+            f"data.batch is {batch}; it must divide among {processes} processes: "
+            f"--set data.batch={processes * math.ceil(batch / processes)}."
         )
 
 
@@ -144,7 +155,8 @@ class Run:
             with stop_signals() as stopping:
                 while self.progress.step < steps and not self._is_over():
                     self._advance()
-                    if self._any_process(bool(stopping) or time.monotonic() >= until):
+                    stopped = self._any_process(bool(stopping) or time.monotonic() >= until)
+                    if stopped and self.progress.step < steps:
                         self._save()
                         self.screen.say(f"stopped at step {self.progress.step}; go on with --resume")
                         return self.checkpoint

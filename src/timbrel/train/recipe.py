@@ -73,6 +73,8 @@ class DataRecipe:
             )
         _check_not_negative(self, "data", "reference_seconds", "same_clip", "evenness", "min_utterances")
         self._check_grid()
+        if self.balance != "seconds" and (self.evenness or self.favour):
+            raise ConfigError('data.evenness and data.favour belong to the balance "seconds".')
         factors = [factor for column in self.favour.values() for factor in column.values()]
         if any(factor <= 0 for factor in factors):
             raise ConfigError(f"data.favour must hold factors above 0, not {min(factors)}.")
@@ -142,6 +144,8 @@ class OptimizerRecipe:
             raise ConfigError(f"optimizer.betas must be at least 0 and below 1, not {list(self.betas)}.")
         if (self.schedule == "exponential") != (self.half_life > 0):
             raise ConfigError("optimizer.half_life belongs to the exponential schedule, which needs it.")
+        if self.schedule != "cosine" and self.final_share:
+            raise ConfigError("optimizer.final_share belongs to the cosine schedule.")
 
     def rate(self, step: int, steps: int) -> float:
         """Learning rate of the 0-based `step` out of `steps`."""
@@ -212,7 +216,7 @@ def shipped() -> dict[str, Path]:
 
 
 def to_tables(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as tables of plain values, every default stated."""
+    """The recipe as tables of plain values, every default stated but those of its task's `settings`."""
     return encode_config(recipe)
 
 

@@ -27,12 +27,14 @@ from timbrel.train.control import stop_signals
 from timbrel.train.data import INDEX
 from timbrel.train.recipe import load
 
-#: What the converter of timbrel-one is told beside its weights: see `ConverterConfig`. Of the guide's 0.5 a
-#: `beyond` of 0.3 was learned (docs/experiments.md).
+#: What the converter is told beside its weights, see `ConverterConfig`, as that of timbrel-one is but for
+#: `beyond`. Of a guide's 0.5 one of 0.3 was learned (docs/experiments.md).
 _TOLD = ("beyond=0.3", "guidance=0", "restore=0.8", "adopt=1.0", "contrast=0.4", "articulate=0.3")
 #: Of the last training, the newest that are averaged.
 _AVERAGED = 3
 _PREPARED = "prepared"
+#: Clips that a process needs, to say one in the voice of another.
+_LEAST_SHARE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,13 @@ def _heard(plan: Plan) -> str:
 
 def _training(plan: Plan, recipe: str, settings: Sequence[str]) -> Stage:
     changes = [f"data.corpus={_heard(plan)}", *settings, *_sized(plan.size, recipe), *plan.overrides]
-    load(recipe, changes)  # an override that cannot be is refused before hours of work
+    # What cannot be is refused before hours of work.
+    batch = load(recipe, changes).data.batch
+    if batch % plan.processes or batch < _LEAST_SHARE * plan.processes:
+        raise ConfigError(
+            f"{recipe} works on {batch} clips at a time, which {plan.processes} processes cannot share, each "
+            f"with {_LEAST_SHARE} or more: give fewer --processes, or another data.batch with --set."
+        )
     words = ["train", recipe, *(word for change in changes for word in ("--set", change))]
 
     def command(minutes: float) -> list[str]:
@@ -244,13 +252,16 @@ def _launched(plan: Plan, stage: Stage, words: Sequence[str]) -> list[str]:
 def _run(command: Sequence[str], folder: Path, threads: int) -> tuple[bool, int]:
     """Whether it was stopped from outside, and its exit status.
 
-    Ctrl-C reaches the command by itself, which then saves what it has; SIGTERM is passed on.
+    Ctrl-C reaches the command by itself, which then saves what it has; SIGTERM is passed on, once: a second
+    one would end what waits for several processes to save.
     """
     environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
+    told = False
     with stop_signals() as stopping, subprocess.Popen(command, cwd=folder, env=environment) as process:
         while True:
             try:
                 return bool(stopping), process.wait(timeout=0.5)
             except subprocess.TimeoutExpired:
-                if signal.SIGTERM in stopping:
+                if signal.SIGTERM in stopping and not told:
                     process.terminate()
+                    told = True

@@ -13,7 +13,7 @@ from timbrel.models.losses import require_same_shape
 
 #: Window in samples and number of mel bands; frames overlap by three quarters.
 RESOLUTIONS = ((256, 32), (512, 64), (1024, 96), (2048, 128))
-#: Windows as short as this resolve no harmonics, so only their mel counts.
+#: Shorter windows resolve no harmonics, so only their mel counts.
 _SHORTEST_WINDOW = 512
 _MEL_FLOOR, _BIN_FLOOR = 1e-4, 1e-3
 

@@ -45,7 +45,7 @@ class Progress:
         best_step: where it was reached.
         stale: validations since then.
         seconds: spent so far, over all resumed runs.
-        recipe: as tables, every default stated.
+        recipe: as tables, see `recipe.to_tables`.
         scaler: of mixed precision with fp16.
     """
 

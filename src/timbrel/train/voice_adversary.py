@@ -68,7 +68,8 @@ class VoiceAdversary(nn.Module):
         """Frames (B, T, H) from `listen`, voices (N, H) from `know` -> scores (B, N, T)."""
         together = torch.einsum("bth,nh->bnt", self.sound(sounds), voices) / sounds.shape[-1] ** 0.5
         alone: Tensor = self.alone(sounds)
-        return (alone[:, None, :, 0] + together).float()
+        scores: Tensor = alone[:, None, :, 0] + together
+        return scores.float()
 
     def listen(self, frames: Tensor) -> Tensor:
         """Frames that were heard, (B, T, W) -> (B, T / 4, H)."""

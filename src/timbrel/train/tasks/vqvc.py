@@ -116,7 +116,7 @@ class VQVCTask(Task):
 
     def preview(self, batch: Batch) -> Preview:
         features, mel = self.features_and_mel(batch)
-        # The second clip's words in the first clip's voice; of a single one, its own.
+        # The last clip's words in the first clip's voice; of a single one, its own.
         converted = self.model.convert(features[-1:], features[:1])[0]
         mels = {"source": mel[-1], "reference": mel[0], "converted": converted}
         vocoder = GriffinLim(GriffinLimConfig(self.model.spec_out)).to(mel.device)
