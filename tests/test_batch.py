@@ -14,7 +14,7 @@ import soundfile
 
 from timbrel.batch import Order, Outcome, convert_rows, read_pairs
 from timbrel.errors import AudioError, ConfigError, OutputError
-from timbrel.ledger import LEDGER
+from timbrel.ledger import LEDGER, Entry, Ledger
 from timbrel.steering import Steering
 from timbrel.voice import Voice
 
@@ -161,6 +161,15 @@ def test_names_with_ends_of_lines_are_known_again(folder: Path) -> None:
     table = "source,target,output\na.wav,b.wav,one\u2028two\u0085.wav\n"
     assert states(run(folder, table)) == ["made"]
     assert states(run(folder, table)) == ["skipped"]
+
+
+def test_a_ledger_takes_names_that_are_no_text(tmp_path: Path) -> None:
+    entry: Entry = {"source": "d\udcff/a.wav", "seed": 0}
+    (tmp_path / "a.wav").write_text("before")
+    Ledger(tmp_path).append(tmp_path / "a.wav", entry)
+    (tmp_path / "new").write_text("after")
+    (tmp_path / "new").replace(tmp_path / "a.wav")
+    assert Ledger(tmp_path).has_made(tmp_path / "a.wav", entry)
 
 
 def test_a_ledger_that_cannot_be_written_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

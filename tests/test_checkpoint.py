@@ -81,6 +81,8 @@ def test_an_existing_checkpoint_is_not_replaced_unasked(tmp_path: Path) -> None:
 def test_overwriting_spares_a_folder_that_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "dear.txt").write_text("dear")
+    # As sites made by other programs have it.
+    (tmp_path / "letters" / "config.toml").write_text('title = "Letters"\n')
     with pytest.raises(CheckpointError, match="exists already"):
         write(tmp_path / "letters", overwrite=True)
     assert (tmp_path / "letters" / "dear.txt").read_text() == "dear"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm, t
 
 from timbrel.intervals import Rate, percent, rate_of_pairs, rate_of_speakers
 
@@ -33,7 +34,9 @@ def test_a_pair_counts_as_often_as_both_of_its_speakers_are_drawn() -> None:
         own = random.integers(0, 12, 12)
         pairs = [(min(a, b), max(a, b)) for k, a in enumerate(own) for b in own[k + 1 :] if a != b]
         drawn.append(sum(errors[p] for p in pairs) / sum(counts[p] for p in pairs))
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    # Hesterberg 2015: of twelve, the normal distribution's tail beyond Student's t times sqrt(n / (n - 1)).
+    tail = norm.cdf(np.sqrt(12 / 11) * t.ppf(0.025, 11))
+    low, high = np.quantile(drawn, [tail, 1 - tail])
     assert found.low == pytest.approx(low, abs=0.015)
     assert found.high == pytest.approx(high, abs=0.015)
 
@@ -44,6 +47,20 @@ def test_trials_that_share_speakers_say_less_than_their_number() -> None:
     found = rate_of_speakers(errors, counts)
     assert (found.low, found.value) == (0.0, 0.1)
     assert found.high is not None and found.high >= 0.25
+
+
+@pytest.mark.parametrize("speakers", [4, 6])
+def test_an_interval_of_few_speakers_holds_the_truth_nine_times_in_ten(speakers: int) -> None:
+    random = np.random.default_rng(0)
+    held = 0
+    for _ in range(200):
+        # Rates of people differ, 0.2 in the mean.
+        errors = random.binomial(40, random.beta(2, 8, speakers))
+        found = rate_of_speakers(errors, np.full(speakers, 40))
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= 0.2 <= found.high
+    assert held >= 180  # plain percentiles: 168 and 172
 
 
 def test_no_errors_are_an_interval_of_nothing() -> None:

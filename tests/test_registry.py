@@ -153,6 +153,14 @@ def test_a_broken_one_does_not_hide_the_others(home: Path) -> None:
     assert (kinds["mine"], kinds["torn"], kinds["odd"]) == ("line", "broken", "broken")
 
 
+def test_facts_of_another_shape_hide_nothing(home: Path) -> None:
+    path = home / "models" / "odd"
+    path.mkdir(parents=True)
+    (path / checkpoint.CONFIG).write_text('format = 1\nfamily = "vqvc"\nname = "odd"\n')
+    (path / checkpoint.PROVENANCE).write_text('{"measured": ["a"]}')
+    assert "odd" in {one.name for one in registry.installed()}
+
+
 def test_listing_imports_no_torch() -> None:
     code = "import sys; from timbrel import registry; registry.installed(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

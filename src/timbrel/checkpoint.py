@@ -87,7 +87,7 @@ def write(
         CheckpointError: something is at `path` already, or it cannot be written.
     """
     _settle(path)
-    if path.exists() and not (overwrite and (path / CONFIG).is_file()):
+    if path.exists() and not (overwrite and is_one(path)):
         raise CheckpointError(f"{path} exists already: choose another folder, or allow overwriting.")
     model = dict(config) if isinstance(config, Mapping) else encode_config(config)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
@@ -119,16 +119,29 @@ def read(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path} is no checkpoint folder: there is no such folder.")
     if not (path / CONFIG).is_file():
         raise CheckpointError(f"{path} is no checkpoint folder: it has no {CONFIG}.")
-    try:
-        header = decode_config(read_toml(path / CONFIG), _ConfigFile, name=str(path / CONFIG))
-    except ConfigError as error:
-        raise CheckpointError(str(error)) from error
+    header = _header(path)
     if header.format != FORMAT:
         raise CheckpointError(
             f"{path / CONFIG} has format {header.format}, and this Timbrel reads format {FORMAT}: "
             "use the version that wrote it."
         )
     return Checkpoint(path, header.family, header.name, header.model, _read_provenance(path / PROVENANCE))
+
+
+def is_one(path: Path) -> bool:
+    """Whether this is a checkpoint directory, of whatever format: one that another may take the place of."""
+    try:
+        _header(path)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _header(path: Path) -> _ConfigFile:
+    try:
+        return decode_config(read_toml(path / CONFIG), _ConfigFile, name=str(path / CONFIG))
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def load_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:

@@ -3,17 +3,21 @@
 Trials share speakers, so they are not drawn independently, and an interval over trials would be far too
 narrow. Speakers are (Bolle et al. 2004, "Error analysis of pattern recognition systems: the subsets
 bootstrap"): a draw takes as many speakers as there are, with replacement, and a pair counts as often as
-both of its speakers were drawn together.
+both of its speakers were drawn together. With few speakers percentile intervals are too narrow, so the
+percentiles are moved out to those of Student's t (Hesterberg 2015, "expanded percentile").
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 _DRAWS = 1000
-_CONFIDENCE = 0.95
+#: On either side of a 95 % interval.
+TAIL = 0.025
 #: Of fewer speakers too few different draws can be made.
 _LEAST_SPEAKERS = 4
 
@@ -33,10 +37,11 @@ def rate_of_speakers(errors: np.ndarray, counts: np.ndarray, *, seed: int = 0) -
     Args:
         errors, counts: (S,) of each speaker.
     """
-    if np.count_nonzero(counts) < _LEAST_SPEAKERS:
+    speakers = int(np.count_nonzero(counts))
+    if speakers < _LEAST_SPEAKERS:
         return Rate(float(errors.sum() / counts.sum()), None, None)
     weights = draws(len(counts), seed)
-    return _rate(errors.sum(), counts.sum(), weights @ errors, weights @ counts)
+    return _rate(errors.sum(), counts.sum(), weights @ errors, weights @ counts, speakers)
 
 
 def rate_of_pairs(errors: np.ndarray, counts: np.ndarray, *, seed: int = 0) -> Rate:
@@ -46,10 +51,11 @@ def rate_of_pairs(errors: np.ndarray, counts: np.ndarray, *, seed: int = 0) -> R
         errors, counts: (S, S) of each pair of speakers, on one side of the diagonal. What stands on the
             diagonal are pairs of speakers who are drawn together, as members of one group.
     """
-    if np.count_nonzero(counts.any(axis=0) | counts.any(axis=1)) < _LEAST_SPEAKERS:
+    speakers = int(np.count_nonzero(counts.any(axis=0) | counts.any(axis=1)))
+    if speakers < _LEAST_SPEAKERS:
         return Rate(float(errors.sum() / counts.sum()), None, None)
     weights = draws(len(counts), seed)
-    return _rate(errors.sum(), counts.sum(), _weighted(weights, errors), _weighted(weights, counts))
+    return _rate(errors.sum(), counts.sum(), _weighted(weights, errors), _weighted(weights, counts), speakers)
 
 
 def percent(rate: Rate) -> str:
@@ -69,6 +75,14 @@ def draws(speakers: int, seed: int, number: int = _DRAWS) -> np.ndarray:
     return np.asarray(drawn, dtype=np.float64)
 
 
+@lru_cache(maxsize=256)
+def expanded(count: int) -> float:
+    """The tail of a percentile interval that is as wide as that of Student's t for so few."""
+    from scipy.stats import norm, t
+
+    return float(norm.cdf(math.sqrt(count / (count - 1)) * t.ppf(TAIL, count - 1)))
+
+
 def _weighted(weights: np.ndarray, table: np.ndarray) -> np.ndarray:
     own = np.diagonal(table).astype(np.float64)
     between = table.astype(np.float64)
@@ -76,12 +90,14 @@ def _weighted(weights: np.ndarray, table: np.ndarray) -> np.ndarray:
     return np.asarray(((weights @ between) * weights).sum(axis=1) + weights @ own)
 
 
-def _rate(errors: float, count: float, drawn_errors: np.ndarray, drawn_counts: np.ndarray) -> Rate:
+def _rate(
+    errors: float, count: float, drawn_errors: np.ndarray, drawn_counts: np.ndarray, speakers: int
+) -> Rate:
     # With few speakers, some draws have no trial of the kind.
     usable = drawn_counts > 0
     if usable.sum() < _DRAWS / 2:
         return Rate(float(errors / count), None, None)
     rates = drawn_errors[usable] / drawn_counts[usable]
-    tail = (1 - _CONFIDENCE) / 2
+    tail = expanded(speakers)
     low, high = np.quantile(rates, [tail, 1 - tail])
     return Rate(float(errors / count), float(low), float(high))

@@ -39,7 +39,7 @@ class Ledger:
         """
         replaced = _identity(output)
         note = {} if replaced is None else {"replaces": replaced}
-        line = json.dumps({"output": self._key(output), **entry, **note}, ensure_ascii=False)
+        line = json.dumps({"output": self._key(output), **entry, **note})
         try:
             with self._path.open("a", encoding="utf-8", newline="\n") as file:
                 file.write(f"{self._separator}{line}\n")

@@ -255,7 +255,8 @@ def _describe(name: str, path: Path) -> Installed:
         contract = tuple(contract_lines(checkpoint))
     except (CheckpointError, ConfigError, ContractError) as error:
         return Installed(name, path, "broken", size, contract=(str(error),))
-    measured = checkpoint.provenance.get("measured", {})
+    measured = checkpoint.provenance.get("measured")
+    measured = measured if isinstance(measured, dict) else {}
     licence = str(checkpoint.provenance.get("licence", "not stated"))
     return Installed(name, path, checkpoint.family, size, licence, measured, contract)
 

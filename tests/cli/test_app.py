@@ -12,6 +12,7 @@ import pytest
 
 import timbrel as package
 from timbrel.checkpoint import write
+from timbrel.cli.shared import progress_line
 
 from .conftest import Command, is_one_sentence
 
@@ -159,3 +160,12 @@ def test_being_stopped_runs_the_clean_up(tmp_path: Path, number: int, status: in
     ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=False)
     assert ended.returncode == status
     assert (tmp_path / "cleaned").exists()
+
+
+def test_a_progress_line_shows_names_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a terminal
+    with progress_line("take{1}[red].flac") as progress:
+        progress(1.0, 2.0)
+    assert "take{1}[red].flac" in capsys.readouterr().err

@@ -221,6 +221,12 @@ def test_what_makes_no_sense_is_refused(timbrel: Command, arguments: list[str]) 
     assert is_one_sentence(ended.err)
 
 
+def test_a_report_is_of_one_conversion(timbrel: Command) -> None:
+    Path("pairs.csv").write_text("source,target\na.wav,b.wav\n")
+    ended = timbrel("convert", "--batch", "pairs.csv", "-o", "out", "--report")
+    assert (ended.code, "timbrel evaluate" in ended.err, Path("out").exists()) == (2, True, False)
+
+
 def test_an_error_in_a_process_of_its_own(timbrel_process: Command, tmp_path: Path) -> None:
     ended = timbrel_process("convert", "absent.wav", "--target", "b.wav", "-o", "out.wav")
     assert (ended.code, ended.out, written(tmp_path / "work")) == (2, "", [])

@@ -54,4 +54,4 @@ def test_recordings_of_two_people_draw_a_warning(timbrel: Command, demo_pair: Pa
     ended = timbrel("enrol", *demo_pair, "-o", "both.voice")
     assert ended.code == 0
     assert "timbrel: warning: " in ended.err
-    assert "another person" in ended.err
+    assert "sound like two people" in ended.err

@@ -56,6 +56,9 @@ def test_a_corpus_gives_a_report_and_a_calibration_that_verify_uses(timbrel: Com
     pair = people / "first" / "0.wav", people / "first" / "1.wav"
     used = timbrel("verify", *pair, "--calibration", "mine.json")
     assert (used.code, "measured on people" in used.out) == (0, True)
+    said = timbrel("verify", "--corpus", people, "--calibration", "mine.json").out
+    assert "(eer, from people)" in said
+    assert "0.700 (as given)" in timbrel("verify", "--corpus", people, "--threshold", "0.7").out
     tables = json.loads(Path("mine.json").read_text())
     Path("other.json").write_text(json.dumps({**tables, "encoder": "0" * 16}))
     refused = timbrel("verify", *pair, "--calibration", "other.json")
@@ -123,6 +126,9 @@ def test_identify_ranks_and_may_say_nobody(timbrel: Command, people: Path) -> No
         (("verify", "--trials", "nowhere.txt"), "nowhere.txt"),
         (("verify", "--trials", "nowhere.txt", "--split", "dev"), "--corpus"),
         (("verify", "--converted", "nowhere.csv"), "nowhere.csv"),
+        (("verify", "--converted", "nowhere.csv", "--split", "dev"), "--corpus"),
+        (("verify", "a.wav", "b.wav", "--skip-missing"), "--trials"),
+        (("verify", "a.wav", "b.wav", "--split", "dev"), "--corpus"),
         (("verify", "--corpus", ".", "-o", "nowhere/report"), "no folder"),
         (("identify", "a.wav", "--among", "nowhere"), "nowhere"),
         (("calibrate", "-o", "c.json"), "--corpus and --trials"),

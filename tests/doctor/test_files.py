@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from timbrel.doctor.files import examine_file
+from timbrel.doctor.parts import gather
 from timbrel.errors import CheckpointError
 
 
@@ -34,6 +36,20 @@ def test_plain_weights_only_have_to_be_imported(tmp_path: Path, legacy: bool) ->
 def test_names_tell_of_weight_norm_and_wrappers(tmp_path: Path, legacy: bool) -> None:
     weights = {"module.a.weight_g": torch.ones(1), "module.a.weight_v": torch.ones(1)}
     assert {29, 30, 46} <= traps(saved(tmp_path / "a.pt", weights, legacy=legacy))
+
+
+def test_safetensors_are_looked_at_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"module.a.weight_g": torch.ones(1), "module.a.weight_v": torch.ones(1)}, path)
+    assert {29, 30} <= traps(path)
+    path.write_bytes(b"no header")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        traps(path)
+
+
+def test_a_published_file_may_have_any_name(tmp_path: Path) -> None:
+    saved(tmp_path / "g_02500000", {"generator": {"conv_pre.weight": torch.ones(2, 2)}})
+    assert gather([tmp_path / "g_02500000"]).published == [tmp_path / "g_02500000"]
 
 
 def test_a_package_is_told_from_a_plain_file(tmp_path: Path) -> None:

@@ -99,6 +99,14 @@ def test_seed_vc_converts_every_source_to_every_voice(corpus: list[Utterance]) -
     )
 
 
+def test_seed_vc_finds_as_many_voices_as_there_are(corpus: list[Utterance]) -> None:
+    able = sorted({one.speaker for one in corpus})[::2]
+    # The others have nothing that lasts long enough.
+    some = [one for one in corpus if one.speaker in able or one.path.stem == "7"]
+    found = build(some, Wanted("seed-vc", count=4, targets=len(able)))
+    assert {one.target.speaker for one in found} == set(able)
+
+
 def test_a_written_list_is_read_back(corpus: list[Utterance], tmp_path: Path) -> None:
     found = build(corpus, Wanted(count=12))
     path = tmp_path / "pairs.csv"

@@ -11,6 +11,7 @@ import pytest
 
 from timbrel.engines.local import Processes
 from timbrel.errors import EvaluationError
+from timbrel.evaluation import metrics
 from timbrel.evaluation.case import Case
 from timbrel.evaluation.hashes import Hashes
 from timbrel.evaluation.pairs import find_converted, read_pairs
@@ -88,11 +89,14 @@ def test_workers_give_the_same_scores(cases: list[Case], monkeypatch: pytest.Mon
         assert score(cases[:3], chosen, Hashes()) == spread
 
 
-def test_metrics_that_cannot_be_had_are_named_or_refused() -> None:
+def test_metrics_that_cannot_be_had_are_named_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EvaluationError, match="There is no metric bleu"):
         choose(["bleu"])
     with pytest.raises(EvaluationError, match="needs a wheel"):
         choose(["length", "none"])
+    with pytest.raises(EvaluationError, match="The metric length has one model"):
+        choose(["length:large"])
+    monkeypatch.setattr(metrics, "_OPEN", ("length",))
     with pytest.raises(EvaluationError, match="asked for twice"):
         choose(["length", "length:large"])
     chosen, missing = choose([])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
 import pathlib
 import pickle
@@ -17,6 +18,7 @@ import torch
 from torch import nn
 
 from timbrel.errors import CheckpointError
+from timbrel.interop import unpickling
 from timbrel.interop.containers import read_tensors
 from timbrel.interop.importing import import_checkpoint
 
@@ -131,12 +133,32 @@ def test_one_pickle_changes_nothing_for_the_next(tmp_path: Path, save: Save) -> 
     assert torch.equal(read_tensors(save(tmp_path / "y.pt", weights)).tensors["w"], weights["w"])
 
 
+def test_functions_are_made_anew_for_each_file(tmp_path: Path) -> None:
+    program = (
+        b"\x80\x02ctorch._utils\n_rebuild_parameter\n(N}X\x08\x00\x00\x00__name__X\x04\x00\x00\x00evilstb."
+    )
+    with zipfile.ZipFile(tmp_path / "x.pt", "w") as archive:
+        archive.writestr("x/data.pkl", program)
+    with contextlib.suppress(CheckpointError):
+        read_tensors(tmp_path / "x.pt")
+    assert unpickling._rebuild_parameter.__name__ == "_rebuild_parameter"
+
+
+def _copies(called: bytes, items: int, times: int) -> bytes:
+    """A list of so many tuples, put away once, and a call with it made so many times."""
+    listed = b"](" + b"K\x01K\x01\x86" * items + b"eq\x00"
+    return b"\x80\x02(" + listed + (called + b"h\x00\x85R") * times + b"t."
+
+
 @pytest.mark.parametrize(
     ("program", "told"),
     [
         (b"\x80\x02]r\xff\xff\xff\x7f.", "asks for too much memory"),  # LONG_BINPUT at the largest place
         (b"\x80\x02\x82\x01.", "extension codes"),
         (b"\x80\x02]2222", "damaged or cut short|damaged"),
+        (_copies(b"ctorch\nSize\n", 300_000, 40), "asks for too much memory"),
+        (_copies(b"ccollections\nOrderedDict\n", 300_000, 40), "asks for too much memory"),
+        (_copies(b"cmine\nThing\n", 300_000, 40), "asks for too much memory"),
         (b"\x80\x04\x8e\xff\xff\xff\xff\xff\x00\x00\x00abc.", "damaged"),  # a string of 2**40 bytes
     ],
 )

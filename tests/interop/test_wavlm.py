@@ -217,6 +217,21 @@ def test_a_folder_of_hugging_face(tmp_path: Path, samples: Tensor, large: bool) 
     torch.testing.assert_close(made, hidden(theirs, samples)[2], atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("[1]", "config is no table"),
+        ('{"conv_stride": 5}', "conv_stride is 5"),
+        ('{"conv_stride": ["a"]}', "conv_stride is"),
+        ('{"max_bucket_distance": "800"}', "max_bucket_distance is '800'"),
+    ],
+)
+def test_a_config_of_another_shape_is_one_sentence(tmp_path: Path, config: str, told: str) -> None:
+    reference(weights(large=True), True).save_pretrained(tmp_path / "wavlm")
+    (tmp_path / "wavlm" / "config.json").write_text(config)
+    assert told in refusal(tmp_path / "wavlm", options=Options(layer=2))
+
+
 def test_frames_are_signed_with_weights_and_layer(tmp_path: Path) -> None:
     path = published(tmp_path, weights())
     fingerprints = set()

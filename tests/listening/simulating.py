@@ -60,7 +60,7 @@ def study(
 
 def attentive(number: int, checks: int = 8, passed: int | None = None) -> Listener:
     right = checks if passed is None else passed
-    return Listener(f"L{number:02}", number, "2026-01-01T00:00:00+00:00", True, True, right, checks)
+    return Listener(f"L{number:02}", number, True, True, right, checks)
 
 
 def listen(

@@ -32,6 +32,14 @@ def test_a_study_has_a_sample_of_every_system_for_every_pair(made: Path) -> None
     assert found.pairs == (("baseline", "proposed"),)
 
 
+def test_only_the_pairs_that_are_asked_for_must_be_there(tmp_path: Path) -> None:
+    wanted = material(tmp_path)
+    wanted.write_text(f"items = 2\n{wanted.read_text()}")
+    for path in tmp_path.glob("converted/*/0003.wav"):
+        path.unlink()
+    assert build(wanted, tmp_path / "study").items == ("0000", "0001")
+
+
 def test_the_recording_of_a_sample_is_the_systems_own(made: Path) -> None:
     """Sounds of 150 Hz and more are told apart by where their spectrum begins."""
     found = study.load(made)

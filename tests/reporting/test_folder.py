@@ -26,7 +26,10 @@ def test_what_is_no_report_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     (tmp_path / "file").write_text("precious")
+    folder.write(tmp_path / "report", {}, "<p>", False, {"rows.csv": "a,b\n"})
+    (tmp_path / "report" / "notes.txt").write_text("precious")
     for name, words in (
+        ("report", "holds more than a report, such as notes.txt"),
         ("mine", "is no report"),
         ("file", "is no report"),
         ("report.html", "must be a folder"),
@@ -35,6 +38,38 @@ def test_what_is_no_report_is_never_replaced(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match=words):
             folder.check_output(tmp_path / name, True)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
+    assert (tmp_path / "report" / "notes.txt").read_text() == "precious"
+
+
+def test_a_stop_between_the_renames_leaves_the_older_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "report"
+    folder.write(output, {"a": 1}, "<p>", False)
+    rename, calls = Path.rename, []
+
+    def stopped(path: Path, target: Path) -> Path:
+        calls.append(path)
+        if len(calls) == 2:
+            raise SystemExit(143)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", stopped)
+    with pytest.raises(SystemExit):
+        folder.write(output, {"a": 2}, "<q>", True)
+    assert json.loads((output / folder.JSON).read_text()) == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+def test_a_report_is_found_under_any_of_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.write(tmp_path / "report", {"a": 1}, "<p>", False)
+    (tmp_path / "link").symlink_to("report")
+    folder.write(tmp_path / "link", {"a": 2}, "<p>", True)
+    assert json.loads((tmp_path / "report" / folder.JSON).read_text()) == {"a": 2}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "report"]
+    monkeypatch.chdir(tmp_path / "report")
+    folder.write(Path(), {"a": 3}, "<p>", True)
+    assert json.loads((tmp_path / "report" / folder.JSON).read_text()) == {"a": 3}
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder nobody can write to")

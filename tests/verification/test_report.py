@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from timbrel.reporting import folder
-from timbrel.verification import documents, evaluation, pages
+from timbrel.verification import documents, evaluation, pages, pictures
 from timbrel.verification.calibration import Data, cllr, fit, minimum_cllr
 from timbrel.verification.evaluation import evaluate
 from timbrel.verification.findings import Findings
@@ -55,6 +55,7 @@ def findings(speakers: int, each: int = 4, spread: float = 1.0) -> Findings:
         evaluation=evaluate(scored, EQUAL_ERRORS),
         data=Data("made <up>", "ffff", speakers, len(vectors.values), len(same), len(different)),
         calibrated_by="",
+        threshold_origin="eer, from these trials",
         slope=slope,
         offset=offset,
         cllr=cllr(slope * same + offset, slope * different + offset),
@@ -98,6 +99,11 @@ def test_every_figure_is_in_the_json(hearing: Hearing, tmp_path: Path) -> None:
     )
     assert {cost["name"]: cost["miss_cost"] for cost in kept["minimum_costs"]}["NIST SRE 2008"] == 10.0
     assert len(kept["confused_speakers"]) == 3
+
+
+def test_a_name_may_hold_dollars() -> None:
+    picture = pictures._heatmap("a", np.eye(2), ["a$_$b", "c$"], (0.0, 1.0), None)
+    assert picture.png.startswith(b"\x89PNG")
 
 
 def test_many_speakers_stay_readable(hearing: Hearing, monkeypatch: pytest.MonkeyPatch) -> None:

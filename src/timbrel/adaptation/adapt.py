@@ -108,7 +108,7 @@ def demo_sources() -> tuple[Path, Path]:
 
 def check_output(out: Path, force: bool) -> None:
     """Raises OutputError if the model cannot be written there, before an hour is spent on it."""
-    if out.exists() and not (force and (out / checkpoints.CONFIG).is_file()):
+    if out.exists() and not (force and checkpoints.is_one(out)):
         other = "choose another folder" if force else "choose another folder, or use --force"
         what = "is no model that could be replaced" if force else "exists already"
         raise OutputError(f"{out} {what}: {other}.")

@@ -109,6 +109,10 @@ def convert(
     if batch is not None:
         if source is not None or target or output is None:
             raise ConfigError("--batch takes sources and targets from its table and needs a folder: -o DIR.")
+        if report:
+            raise ConfigError(
+                "--report is of one conversion: compare those of a table with timbrel evaluate."
+            )
         gpus = 1.0 if device is Device.CUDA else 0.0
         with open_engine(engine, address, workers, gpus=gpus) as crew:
             _convert_batch(batch, output, settings, crew)

@@ -24,7 +24,10 @@ _SHOWN = 10
 
 PairsOption = Annotated[
     Path,
-    typer.Option(help="CSV: source,target and, if known, id,text,speakers,sexes,parallel,condition."),
+    typer.Option(
+        help="CSV: source,target and, if known, id, text, condition, parallel, references, language, and "
+        "source_ and target_ speaker and sex."
+    ),
 ]
 OutputOption = Annotated[
     Path, typer.Option("--output", "-o", help="Folder for results.json, scores.csv and report.html.")

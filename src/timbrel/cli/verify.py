@@ -88,6 +88,7 @@ def verify(
     rule = thresholds.parse(threshold) if threshold is not None else None
     settings = _Settings(model, rule, calibration, cohort, output, force)
     _check(first, second, trials, corpus, converted, output, force)
+    _check_tables(first is not None, converted is not None, root, skip_missing, layout, split)
     if first is not None and second is not None:
         _compare(first, second, settings)
     elif converted is not None:
@@ -119,6 +120,16 @@ def _check(
     if output is not None:
         folder.check_output(output, force)
         pictures.require()
+
+
+def _check_tables(
+    pair: bool, conversions: bool, root: Path | None, skip_missing: bool, layout: Layout, split: str | None
+) -> None:
+    """Refuses options that would have no effect."""
+    if pair and (root is not None or skip_missing):
+        raise ConfigError("--root and --skip-missing are of a table: give --trials or --converted with them.")
+    if (pair or conversions) and (layout is not Layout.AUTO or split is not None):
+        raise ConfigError("--format and --split are of a corpus: give --corpus with them.")
 
 
 def _compare(first: Path, second: Path, settings: _Settings) -> None:
@@ -178,8 +189,7 @@ def _figures(found: Findings) -> Iterator[str]:
         files = counted(len(trials.missing), "missing file")
         yield f"  left out          {counted(trials.left_out, 'trial')} of {files}"
     yield f"  equal error rate  {one.equal_error_rate:.2%} at {one.equal_error_threshold:.3f}"
-    source = found.calibrated_by or "these trials"
-    yield f"  threshold         {one.threshold:.3f} ({one.rule}, from {source})"
+    yield f"  threshold         {one.threshold:.3f} ({found.threshold_origin})"
     yield f"  false accepts     {percent(one.false_accepts)}"
     yield f"  false rejects     {percent(one.false_rejects)}"
     yield from (f"  minDCF            {cost.value:.3f} ({cost.name})" for cost in one.costs)

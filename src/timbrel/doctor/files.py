@@ -37,6 +37,9 @@ def examine_file(path: Path) -> Iterator[Finding]:
         f"timbrel import auto {path}",
         (),
     )
+    if (names := _safe(path)) is not None:
+        yield from spelling(str(path), names)
+        return
     names, program = _contents(path)
     if any(".data/" in name for name in names) and not any(name.endswith("/data.pkl") for name in names):
         yield _container(path, "torch.package archive", "data.pkl", "its tensors are read without its code")
@@ -56,6 +59,23 @@ def examine_file(path: Path) -> Iterator[Finding]:
             (45,),
         )
     yield from spelling(str(path), list(_keys(program)))
+
+
+def _safe(path: Path) -> list[str] | None:
+    """Names in a file of safetensors; None if it is something else.
+
+    Raises:
+        CheckpointError: it ends as one and cannot be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return list(file.keys())
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}.") from error
 
 
 def _container(path: Path, kind: str, missing: str, how: str) -> Finding:

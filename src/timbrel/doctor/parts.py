@@ -50,7 +50,7 @@ def gather(named: Sequence[str | Path]) -> Bench:
     bench = Bench()
     for one in named:
         path = Path(one)
-        if path.suffix in (VOICE, ".npy") or path.suffix in SUFFIXES:
+        if path.suffix in (VOICE, ".npy") or path.suffix in SUFFIXES or path.is_file():
             if not path.is_file():
                 raise CheckpointError(f"{path}: no such file; check its name and folder.")
             _pile(bench, path).append(path)

@@ -24,6 +24,4 @@ class Case:
     converted: Path
     text: str | None
     parallel: Path | None
-    source_speaker: str
-    target_speaker: str
     language: str | None

@@ -53,7 +53,7 @@ def results(found: Evaluation) -> dict[str, Any]:
             for one in found.summary.comparisons
         ],
         "equal_error_rates": [asdict(one) for one in found.equal_errors],
-        "verification": _verification(found.spoofing) if found.spoofing else None,
+        "verification": _verification(found.spoofing),
         "cases": [_case(pair) for pair in found.pairs],
         "problems": list(found.problems),
     }

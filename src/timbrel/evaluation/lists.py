@@ -34,7 +34,6 @@ from timbrel.files import resolved
 from timbrel.wording import counted
 
 Protocol = Literal["balanced", "knn-vc", "seed-vc"]
-PROTOCOLS: tuple[Protocol, ...] = ("balanced", "knn-vc", "seed-vc")
 SECONDS = (2.0, 15.0)
 #: Of the protocols.
 KNN_VC_SOURCES, SEED_VC_SOURCES, SEED_VC_TARGETS = 5, 100, 12
@@ -190,8 +189,10 @@ def _knn_vc(corpus: _Corpus, wanted: Wanted) -> Iterator[Trial]:
 
 
 def _seed_vc(corpus: _Corpus, wanted: Wanted) -> Iterator[Trial]:
-    speakers = corpus.speakers[: wanted.targets]
-    targets = [one for name in speakers if (one := next(corpus.recordings(name, "target"), None))]
+    usable_targets = (
+        one for name in corpus.speakers if (one := next(corpus.recordings(name, "target"), None))
+    )
+    targets = list(islice(usable_targets, wanted.targets))
     drawn = sorted(chain(*corpus.own.values()), key=lambda one: _hash(wanted.seed, f"source {one.id}"))
     usable = (one for one in drawn if corpus._lasts(one) and one not in targets)
     for source in islice(usable, wanted.count or SEED_VC_SOURCES):

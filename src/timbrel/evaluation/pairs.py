@@ -72,8 +72,6 @@ class Pair:
             converted=converted,
             text=self.text,
             parallel=self.parallel,
-            source_speaker=self.source_speaker,
-            target_speaker=self.target_speaker,
             language=self.language,
         )
 

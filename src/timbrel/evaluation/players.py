@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
@@ -32,14 +31,6 @@ _DARK, _BRIGHT = -9.0, 1.0
 #: Frames of 8 ms that make one column of a picture.
 _FRAMES = 2
 FOLDER = "report-audio"
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The pairs that can be listened to, as HTML, and how many they are."""
-
-    html: str
-    pairs: int
 
 
 class Players:

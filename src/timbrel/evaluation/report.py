@@ -143,7 +143,7 @@ def _voices(found: Evaluation) -> Iterator[str]:
             ],
         )
     fooled = found.spoofing
-    if fooled is not None and fooled.verdicts:
+    if fooled.verdicts:
         yield html.paragraph(
             f"timbrel verify with the encoder {fooled.encoder}, which accepts from {fooled.threshold:.3f} on."
         )

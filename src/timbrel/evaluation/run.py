@@ -86,7 +86,7 @@ class Evaluation:
         list_hash: names the pairs, whatever the table is called.
         missing: metrics that were left out, and why.
         problems: what could not be converted or measured, in sentences.
-        new_conversions, new_scores: how much was not there before.
+        new_conversions: how many were not there before.
     """
 
     table: Path
@@ -98,7 +98,7 @@ class Evaluation:
     scores: Scores
     summary: Summary
     equal_errors: Sequence[EqualErrors]
-    spoofing: Spoofing | None
+    spoofing: Spoofing
     problems: Sequence[str]
     new_conversions: int
 

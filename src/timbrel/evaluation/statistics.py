@@ -22,10 +22,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from timbrel.intervals import Rate, draws
+from timbrel.intervals import TAIL, Rate, draws, expanded
 
 _DRAWS = 4000
-_TAIL = 0.025
 #: Fewer speakers on one side, unless it is a single one, say nothing about others.
 LEAST_SPEAKERS = 4
 #: The exact distribution of so many ranks takes milliseconds.
@@ -148,7 +147,7 @@ def _half_widths(terms: Sequence[Ratio], groups: np.ndarray, value: float, seed:
         drawn = drawn + sign * np.divide(
             weights @ sums.above, below, out=np.full(_DRAWS, np.nan), where=below > 0
         )
-    tail = _expanded(count)
+    tail = expanded(count)
     low, high = np.quantile(drawn[np.isfinite(drawn)], [tail, 1 - tail])
     return max(0.0, value - float(low)), max(0.0, float(high) - value)
 
@@ -159,20 +158,12 @@ def _weights(count: int, seed: int) -> np.ndarray:
     return draws(count, seed, _DRAWS)
 
 
-@lru_cache(maxsize=256)
-def _expanded(count: int) -> float:
-    """The tail of a percentile interval that is as wide as that of Student's t for so few."""
-    from scipy.stats import norm, t
-
-    return float(norm.cdf(math.sqrt(count / (count - 1)) * t.ppf(_TAIL, count - 1)))
-
-
 def _of_rows(terms: Sequence[Ratio]) -> float:
     """Half-width if all rows were independent."""
     from scipy.stats import norm
 
     moved = terms[0].influence() - (terms[1].influence() if len(terms) > 1 else 0.0)
-    return float(-norm.ppf(_TAIL) * math.sqrt(float(np.square(moved).sum())))
+    return float(-norm.ppf(TAIL) * math.sqrt(float(np.square(moved).sum())))
 
 
 def _joined(over_sources: float, over_targets: float, over_rows: float) -> float:

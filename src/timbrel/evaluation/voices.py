@@ -25,7 +25,7 @@ from timbrel.evaluation.pairs import Pair
 from timbrel.evaluation.scoring import voices
 from timbrel.evaluation.statistics import LEAST_SPEAKERS
 from timbrel.evaluation.systems import System
-from timbrel.intervals import Rate, draws
+from timbrel.intervals import Rate, draws, expanded
 from timbrel.registry import DEFAULT_MODEL
 from timbrel.verification import calibration
 from timbrel.verification.conversions import Verdict, judge
@@ -165,5 +165,6 @@ def _limits(same: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> tuple[fl
     share = -gap[rows, after - 1] / (gap[rows, after] - gap[rows, after - 1])
     before = rejects[rows, after - 1]
     rates = before + share * (rejects[rows, after] - before)
-    low, high = np.quantile(rates, [0.025, 0.975])
+    tail = expanded(sum(len(own) > 0 for own in same))
+    low, high = np.quantile(rates, [tail, 1 - tail])
     return float(low), float(high)

@@ -62,6 +62,11 @@ def pull(known: KnownModel, *, install: bool, force: bool, progress: Progress, s
     """
     if known.by_hand:
         raise DownloadError(f"{known.name} is given to browsers only: {known.way_by_hand}.")
+    if install and known.lacks and not known.is_installed:
+        raise DownloadError(
+            f"{known.name} cannot be imported without {' '.join(known.lacks)}, which nobody publishes: "
+            f"download it with --no-import, then run: {known.import_line(str(known.source))}."
+        )
     with _alone(known, say):
         if install and known.is_installed and not force:
             say(f"{known.name} is there already: {known.installed}")
@@ -107,7 +112,7 @@ def _fetch(known: KnownModel, file: KnownFile, progress: Progress, say: Say) -> 
             return _record(url, target, wanted, before)
         say(f"{target} is no longer what it was, so it is downloaded anew")
     try:
-        stated = _state(known, file, url)
+        stated = _state(file, url)
         remote = replace(stated, sha256=stated.sha256 or wanted)
         digest = download(remote, target, lambda done, total: progress(file.name, done, total))
     except DownloadError as error:
@@ -126,7 +131,7 @@ def _record(url: str, path: Path, digest: str, before: Record | None) -> Record:
     return Record(url, path.stat().st_size, digest, datetime.now(UTC).date().isoformat())
 
 
-def _state(known: KnownModel, file: KnownFile, url: str) -> Remote:
+def _state(file: KnownFile, url: str) -> Remote:
     """What the list states of a file, and the hub if it is there."""
     if constants.is_offline_mode():
         raise DownloadError("HF_HUB_OFFLINE forbids using the network.")

@@ -51,6 +51,7 @@ class KnownModel:
         terms: what else there is to say of the licence.
         hub: repository of the Hugging Face hub that holds the files; `revision` is the one fetched.
         options: of `timbrel import`: what is not in the file and has to be said.
+        lacks: words of an option that it needs as well, for a file that is published nowhere.
     """
 
     name: str
@@ -63,6 +64,7 @@ class KnownModel:
     hub: str = ""
     revision: str = "main"
     options: Options = field(default_factory=Options)
+    lacks: tuple[str, ...] = ()
 
     @property
     def by_hand(self) -> bool:
@@ -108,7 +110,9 @@ class KnownModel:
             if value is not None
             for word in (f"--{name.replace('_', '-')}", f"{value}")
         ]
-        return shlex.join(["timbrel", "import", self.family, source, "-o", str(self.installed), *options])
+        return shlex.join(
+            ["timbrel", "import", self.family, source, "-o", str(self.installed), *options, *self.lacks]
+        )
 
     @property
     def way_by_hand(self) -> str:

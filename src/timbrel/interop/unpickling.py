@@ -21,6 +21,10 @@ from timbrel.errors import CheckpointError
 
 #: A checkpoint's pickle has some 40 instructions for each tensor; this allows for 100,000 tensors.
 MOST_INSTRUCTIONS = 4_000_000
+#: Values that calls in such a pickle may copy in all: a few bytes can name a long list and have it copied.
+_MOST_COPIED = 4_000_000
+#: Dimensions of a tensor.
+_MOST_DIMENSIONS = 64
 #: Bytes of such a pickle; the weights themselves lie outside.
 LARGEST = 1 << 26
 
@@ -152,16 +156,34 @@ class _InertUnpickler(pickle.Unpickler):
         super().__init__(stream, encoding="latin1")
         self._name = name
         self._inert: dict[tuple[str, str], type[Inert]] = {}
+        self._copied = 0
         self.storages: dict[str, StorageReference] = {}
+        # Functions made anew for each file, so that a pickle can change nothing that stays.
+        self._known: dict[tuple[str, str], Callable[..., Any]] = {
+            place: self._metered(make) for place, make in _KNOWN.items()
+        }
+
+    def _metered(self, make: Callable[..., Any]) -> Callable[..., Any]:
+        def metered(*arguments: Any, **named: Any) -> Any:
+            held = sum(len(one) for one in arguments if isinstance(one, list | tuple | dict))
+            self._copied += len(arguments) + held
+            if self._copied > _MOST_COPIED:
+                raise CheckpointError(
+                    f"{self._name} is no plain checkpoint: its pickle asks for too much memory."
+                )
+            return make(*arguments, **named)
+
+        return metered
 
     def find_class(self, module: str, name: str, /) -> Any:
-        if (module, name) in _KNOWN:
-            return _KNOWN[module, name]
+        if (module, name) in self._known:
+            return self._known[module, name]
         if module in ("torch", "torch.storage") and name in DTYPES:
             return DTYPES[name]
         self._refuse_hostile(module, name)
-        # A class of its own for each name and file, so that a pickle can change nothing that stays.
-        return self._inert.setdefault((module, name), type("Inert", (Inert,), {"origin": f"{module}.{name}"}))
+        # A class of its own for each name and file, for the same reason.
+        body = {"origin": f"{module}.{name}", "__new__": self._metered(Inert.__new__)}
+        return self._inert.setdefault((module, name), type("Inert", (Inert,), body))
 
     def persistent_load(self, identifier: Any, /) -> Any:
         kind, *rest = identifier
@@ -189,12 +211,9 @@ class _InertUnpickler(pickle.Unpickler):
 
 
 def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_rest: Any) -> TensorReference:
-    counts = (offset, *size, *stride)
-    if (
-        not isinstance(storage, StorageReference)
-        or not all(map(_is_count, counts))
-        or len(size) != len(stride)
-    ):
+    if len(size) != len(stride) or len(size) > _MOST_DIMENSIONS:
+        raise ValueError("a tensor has no such shape")
+    if not isinstance(storage, StorageReference) or not all(map(_is_count, (offset, *size, *stride))):
         raise ValueError("a tensor is described by something else than counts")
     return TensorReference(storage, offset, tuple(size), tuple(stride))
 

@@ -9,7 +9,8 @@ Two intervals of 95 % come from this:
 
 - Student's t, with the variance of the mean that the three make and degrees of freedom as Satterthwaite's.
 - A bootstrap that draws listeners and samples at once and keeps the ratings where both were drawn (Owen 2007,
-  "The pigeonhole bootstrap"); it assumes no distribution and is a little too wide rather than too narrow.
+  "The pigeonhole bootstrap"), its percentiles moved out to those of Student's t, as `timbrel.intervals` does
+  for few; it assumes no distribution.
 """
 
 from __future__ import annotations
@@ -20,10 +21,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from timbrel.intervals import draws
+from timbrel.intervals import TAIL, draws, expanded
 from timbrel.listening.store import Rating
 
-_TAIL = 0.025
 _DRAWS = 2000
 #: Of fewer listeners or samples nothing is said about others.
 LEAST = 3
@@ -171,7 +171,7 @@ def _error(counts: np.ndarray, variances: np.ndarray) -> tuple[float, float]:
 def _student(freedom: float) -> float:
     from scipy.stats import t
 
-    return float(-t.ppf(_TAIL, freedom))
+    return float(-t.ppf(TAIL, freedom))
 
 
 def _bootstrap(counts: np.ndarray, sums: np.ndarray, seed: int) -> Interval:
@@ -181,5 +181,6 @@ def _bootstrap(counts: np.ndarray, sums: np.ndarray, seed: int) -> Interval:
     # Where few samples are heard by each listener, a draw may hold no rating.
     usable = drawn > 0
     means = ((rows @ sums) * columns).sum(axis=1)[usable] / drawn[usable]
-    low, high = np.quantile(means, [_TAIL, 1 - _TAIL])
+    tail = expanded(min(counts.shape))
+    low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(low), float(high))

@@ -107,10 +107,10 @@ def read(path: Path) -> Found:
         table, converted = root / outline.evaluation / "pairs.csv", root / outline.evaluation / "converted"
     else:
         table, converted = root / outline.pairs, root / outline.converted
-    pairs = read_pairs(table)
+    pairs = read_pairs(table, limit=outline.items or None)
     systems = outline.systems or _systems_in(converted, path, natural=bool(outline.evaluation))
     files = {name: _files(name, system, pairs, root, converted) for name, system in systems.items()}
-    return Found(outline, systems, pairs[: outline.items or None], files)
+    return Found(outline, systems, pairs, files)
 
 
 def _problems(outline: Outline) -> list[str]:

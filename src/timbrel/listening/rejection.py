@@ -1,7 +1,8 @@
 """Listeners whose ratings are left out, each with the reasons: rules that are fixed before a rating is seen.
 
 - Attention: fewer than three in four of the checks answered rightly (the trapping questions of ITU-T P.808).
-- Haste: for more than one rating in ten, less was played than the recordings last.
+- Haste: for more than one rating in ten, less was played than the recordings last. The server takes no such
+  ratings; the rule is for those that another way brought into the store.
 - One answer: the same rating for everything in a test of ten or more; in AB and ABX the same side.
 - Hidden reference: in MUSHRA, below 90 in more than 15 % of the items (ITU-R BS.1534-3, 4.1.2). In the other
   tests that have both, references rated no higher than anchors on average.

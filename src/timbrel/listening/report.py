@@ -66,6 +66,10 @@ def document(found: Findings) -> dict[str, Any]:
         "listeners": {
             "joined": len(found.listeners),
             "finished": sum(one.finished for one in found.listeners),
+            "headphones": {
+                "passed": sum(one.headphones_passed is True for one in found.listeners),
+                "failed": sum(one.headphones_passed is False for one in found.listeners),
+            },
             "rejected": [asdict(one) for one in found.rejected],
         },
         "ratings": {"all": len(found.ratings), "counted": found.counted},

@@ -88,7 +88,6 @@ class Listener:
 
     id: str
     number: int
-    joined: str
     finished: bool
     headphones_passed: bool | None
     attention_passed: int
@@ -198,14 +197,14 @@ class Store:
     def _listeners(self, where: str, *values: object) -> Iterator[Listener]:
         checks = "SELECT count(*) FROM ratings WHERE listener = id AND kind = 'attention'"
         rows = self._all(
-            "SELECT id, number, joined, (SELECT max(position) + 1 FROM ratings WHERE listener = id)"
+            "SELECT id, number, (SELECT max(position) + 1 FROM ratings WHERE listener = id)"
             " = (SELECT count(*) FROM trials WHERE listener = id),"
             f" ({checks} AND score = expected), ({checks}) FROM listeners {where} ORDER BY number",
             *values,
         )
-        for identity, number, joined, finished, passed, asked in rows:
+        for identity, number, finished, passed, asked in rows:
             headphones = headphones_passed(self.tones(identity))
-            yield Listener(identity, number, joined, bool(finished), headphones, passed, asked)
+            yield Listener(identity, number, bool(finished), headphones, passed, asked)
 
     # The headphone check
 

@@ -160,6 +160,9 @@ def counts(found: Findings) -> Iterator[str]:
         f"{counted(len(found.listeners), 'listener')} joined, {finished} finished, {len(found.rejected)} "
         f"rejected; {found.counted:,} of {len(found.ratings):,} ratings count."
     )
+    checked = [one.headphones_passed for one in found.listeners if one.headphones_passed is not None]
+    if checked:
+        yield f"{sum(checked)} of {len(checked)} passed the headphone check."
     if any(math.isnan(one.mean.error) for one in found.cells):
         yield "Means over fewer than three listeners or items have no interval."
 

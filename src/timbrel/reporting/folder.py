@@ -16,16 +16,21 @@ from typing import Any
 import numpy as np
 
 from timbrel.errors import OutputError
+from timbrel.files import resolved
 
 JSON, HTML = "report.json", "report.html"
+#: Endings of tables that lie beside them.
+_TABLE = ".csv"
 
 
 def check_output(folder: Path, force: bool) -> None:
     """Refuses a report that could not be written, before any work is done.
 
     Raises:
-        OutputError: the folder exists and `force` is not set, is no report, or cannot be made.
+        OutputError: the folder exists and `force` is not set, is no report or holds more than one, or cannot
+            be made.
     """
+    folder = resolved(folder)
     if folder.suffix.lower() in (".html", ".json"):
         raise OutputError(f"{folder} must be a folder: {HTML} and {JSON} are written into it.")
     if not folder.parent.is_dir():
@@ -36,6 +41,9 @@ def check_output(folder: Path, force: bool) -> None:
         return
     if not (folder / JSON).is_file():
         raise OutputError(f"{folder} exists and is no report: choose another name.")
+    more = [one.name for one in folder.iterdir() if one.name not in (JSON, HTML) and one.suffix != _TABLE]
+    if more:  # all of the folder would be replaced
+        raise OutputError(f"{folder} holds more than a report, such as {min(more)}: choose another name.")
     if not force:
         raise OutputError(f"{folder} exists already; use --force to replace it.")
 
@@ -46,12 +54,13 @@ def write(
     """Writes both files into a new folder; with `force` it takes the place of an older report.
 
     Args:
-        files: texts that lie beside them, by name.
+        files: tables that lie beside them, texts by a name that ends in .csv.
 
     Raises:
         OutputError: as `check_output`.
     """
     check_output(folder, force)
+    folder = resolved(folder)
     draft, previous = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("partial", "old"))
     text = json.dumps(rounded(document), indent=1, allow_nan=False) + "\n"
     try:
@@ -63,12 +72,13 @@ def write(
             folder.rename(previous)
         draft.rename(folder)
     except OSError as error:
-        if previous.is_dir() and not folder.exists():
-            previous.rename(folder)
         raise OutputError(f"{folder} cannot be written: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-        shutil.rmtree(previous, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(previous, ignore_errors=True)
+        elif previous.is_dir():  # stopped between the two, by whatever it was
+            previous.rename(folder)
 
 
 def rounded(found: Any) -> Any:

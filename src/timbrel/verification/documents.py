@@ -93,7 +93,7 @@ def _threshold(found: Findings) -> dict[str, Any]:
     return {
         "value": one.threshold,
         "rule": one.rule,
-        "read_from": found.calibrated_by or "these trials",
+        "origin": found.threshold_origin,
         "false_accepts": asdict(one.false_accepts),
         "false_rejects": asdict(one.false_rejects),
     }

@@ -30,6 +30,7 @@ class Findings:
     Fields:
         calibrated_by: where the threshold's rule and the probabilities come from: the data of a
             calibration, or "" for these very trials.
+        threshold_origin: in words, the rule and the data that the threshold comes from.
         slope, offset: ln(likelihood ratio) = slope * score + offset.
         cllr, minimum_cllr: bits per trial that these lose, and that the best of its kind would.
     """
@@ -39,6 +40,7 @@ class Findings:
     evaluation: Evaluation
     data: Data
     calibrated_by: str
+    threshold_origin: str
     slope: float
     offset: float
     cllr: float
@@ -108,6 +110,9 @@ def verify(
     vectors = hearing.hear(trials.paths, progress)
     scored = score(trials, vectors, cohort)
     chosen = rule or (Rule("score", calibration.threshold) if calibration else EQUAL_ERRORS)
+    source = calibration.data.name if calibration else "these trials"
+    followed = calibration.rule if calibration and rule is None else str(chosen)
+    given = rule is not None and rule.kind == "score"
     found = evaluate(scored, chosen, calibration.curve if calibration else None)
     same, different = scored.of_same, scored.of_different
     if calibration:
@@ -120,6 +125,7 @@ def verify(
         evaluation=found,
         data=_data(name, scored, vectors),
         calibrated_by=calibration.data.name if calibration else "",
+        threshold_origin="as given" if given else f"{followed}, from {source}",
         slope=slope,
         offset=offset,
         cllr=calibrations.cllr(slope * same + offset, slope * different + offset),

@@ -97,7 +97,7 @@ def _summary(found: Findings, document: Mapping[str, Any]) -> Iterator[tuple[str
     yield "data", f"{speakers}, {recordings} ({data.hash})"
     yield "trials", f"{one.same_trials:,} of one speaker, {one.different_trials:,} of two"
     yield "equal error rate", f"{one.equal_error_rate:.2%} at {one.equal_error_threshold:.3f}"
-    yield f"threshold ({one.rule}, read from {document['threshold']['read_from']})", f"{one.threshold:.4f}"
+    yield f"threshold ({document['threshold']['origin']})", f"{one.threshold:.4f}"
     yield "false accepts there, 95 % interval over speakers", percent(one.false_accepts)
     yield "false rejects there, 95 % interval over speakers", percent(one.false_rejects)
     yield (

@@ -124,7 +124,7 @@ def voice_map(values: np.ndarray, speakers: np.ndarray, names: Sequence[str]) ->
         marker = _MARKERS[place // colours.N % len(_MARKERS)]
         axes.scatter(own[:, 0], own[:, 1], s=18, color=colours(place % colours.N), marker=marker)
         if len(present) <= _NAMED:
-            axes.annotate(names[speaker], own.mean(axis=0), fontsize=7, ha="center")
+            axes.annotate(names[speaker], own.mean(axis=0), fontsize=7, ha="center", parse_math=False)
     axes.set(xticks=[], yticks=[])
     shown = f"{len(kept):,} of " * (len(kept) < count) + counted(count, "recording")
     words = (
@@ -168,8 +168,9 @@ def _heatmap(
     figure.colorbar(image, ax=axes, shrink=0.85)
     if len(names) <= _NAMED:
         labels = [names[place] for place in places.tolist()]
-        axes.set_xticks(range(len(names)), labels, rotation=90, fontsize=8)
-        axes.set_yticks(range(len(names)), labels, fontsize=8)
+        # A name may hold dollars, which are no formula.
+        axes.set_xticks(range(len(names)), labels, rotation=90, fontsize=8, parse_math=False)
+        axes.set_yticks(range(len(names)), labels, fontsize=8, parse_math=False)
     else:
         axes.set(xticks=[], yticks=[])
     if len(names) <= _NUMBERED:

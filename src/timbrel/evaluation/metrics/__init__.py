@@ -112,13 +112,16 @@ METRICS = {
     "soundness": "timbrel.evaluation.metrics.soundness:soundness",
 }
 
+#: Metrics of which a name may say more: a model, a folder or a file.
+_OPEN = ("ecapa", "wavlm-sv", "whisper", "utmos")
+
 
 def load(name: str, *, download: bool = False) -> Metric:
     """A metric ready to measure.
 
     Args:
         name: of `METRICS`; "whisper:large-v3" also names the model, or a folder that holds one, where a
-            metric leaves that open (whisper, ecapa, wavlm-sv).
+            metric leaves that open (`_OPEN`).
         download: whether a network may be fetched that is not on this machine.
 
     Raises:
@@ -128,6 +131,8 @@ def load(name: str, *, download: bool = False) -> Metric:
     key, _, model = name.partition(":")
     if key not in METRICS:
         raise EvaluationError(f"There is no metric {key}: there are {', '.join(METRICS)}.")
+    if model and key not in _OPEN:
+        raise EvaluationError(f"The metric {key} has one model, so {name} cannot be: say {key}.")
     module, _, factory = METRICS[key].partition(":")
     metric: Metric = getattr(importlib.import_module(module), factory)(model, download)
     return metric

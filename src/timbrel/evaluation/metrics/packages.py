@@ -77,7 +77,7 @@ def hub_folder(judge: str, repository: str, patterns: list[str], download: bool)
 def not_here(judge: str, model: str, download: bool) -> str:
     """The sentence about a network that no package holds."""
     tried = "could not be downloaded" if download else "are not on this machine"
-    way = "try again with a network connection" if download else "allow the download once"
+    way = "try again with a network connection" if download else "allow the download once with --download"
     return f"The weights of {judge} ({model}) {tried}: {way}, or put them there by hand; {OFFLINE}."
 
 

@@ -59,10 +59,6 @@ class WordMetric:
             self.columns[1], letters(wanted), letters(got)
         )
 
-    def heard(self, path: Path, language: str | None = None) -> str | None:
-        """What the recogniser hears, as it writes it, to look at errors."""
-        return self._recogniser.text(path, language)
-
 
 def pooled_keys(name: str, kind: str) -> tuple[str, str]:
     """The keys of the errors and of the length they are divided by."""

@@ -49,7 +49,7 @@ def _mel(options: Options, settings: Settings | None) -> tuple[FeatureSpec, str]
         return settings.mel, "Mel, rates and dilations are those of the config.json beside the file."
     spec = PRESETS["hifigan-22k"]
     if rate is not None:
-        spec = replace(spec, sample_rate=rate)
+        return stated_or(replace(spec, sample_rate=rate), options, "at the rate that is stated")
     return stated_or(spec, options, "which the published LJ, VCTK and UNIVERSAL files read")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from timbrel.errors import CheckpointError, ConfigError
 from timbrel.interop.family import Family, Imported, Options, rows, weights
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from timbrel.interop.containers import Stored
+
+T = TypeVar("T")
 
 #: What kNN-VC and LinearVC take.
 LAYER = 6
@@ -93,28 +95,44 @@ def _from_microsoft(name: str) -> str:
 
 
 def _of_microsoft(extras: Mapping[str, Any]) -> _Facts:
-    facts = extras.get("cfg") or {}
+    facts = _table(extras, "cfg")
     text = str(facts.get("conv_feature_layers", ""))
     strides = [
         int(stride) for _, _, stride, times in _CONVOLUTIONS.findall(text) for _ in range(int(times or 1))
     ]
     return _Facts(
         tuple(strides) or None,
-        facts.get("layer_norm_first"),
-        facts.get("max_distance"),
+        _plain(facts, "layer_norm_first", bool),
+        _plain(facts, "max_distance", int),
         bool(facts.get("normalize", False)),
     )
 
 
 def _of_hugging_face(extras: Mapping[str, Any]) -> _Facts:
-    facts = extras.get("config") or {}
-    strides = facts.get("conv_stride")
+    facts = _table(extras, "config")
+    strides = _plain(facts, "conv_stride", list)
+    if strides and not all(isinstance(stride, int) for stride in strides):
+        raise CheckpointError(f"its conv_stride is {strides}, where numbers are expected.")
     return _Facts(
         tuple(strides) if strides else None,
-        facts.get("do_stable_layer_norm"),
-        facts.get("max_bucket_distance"),
+        _plain(facts, "do_stable_layer_norm", bool),
+        _plain(facts, "max_bucket_distance", int),
         facts.get("feat_extract_norm") == "layer",
     )
+
+
+def _table(extras: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = extras.get(name) or {}
+    if not isinstance(found, Mapping):
+        raise CheckpointError(f"its {name} is no table of settings.")
+    return found
+
+
+def _plain(facts: Mapping[str, Any], name: str, kind: type[T]) -> T | None:
+    found = facts.get(name)
+    if found is not None and not isinstance(found, kind):
+        raise CheckpointError(f"its {name} is {found!r}, where a {kind.__name__} is expected.")
+    return found
 
 
 def _config(
