@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from timbrel.errors import OutputError
-from timbrel.files import resolved
 
 JSON, HTML = "report.json", "report.html"
 #: Endings of tables that lie beside them.
@@ -30,7 +29,7 @@ def check_output(folder: Path, force: bool) -> None:
         OutputError: the folder exists and `force` is not set, is no report or holds more than one, or cannot
             be made.
     """
-    folder = resolved(folder)
+    folder = Path(os.path.realpath(folder))
     if folder.suffix.lower() in (".html", ".json"):
         raise OutputError(f"{folder} must be a folder: {HTML} and {JSON} are written into it.")
     if not folder.parent.is_dir():
@@ -60,7 +59,7 @@ def write(
         OutputError: as `check_output`.
     """
     check_output(folder, force)
-    folder = resolved(folder)
+    folder = Path(os.path.realpath(folder))
     draft, previous = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("partial", "old"))
     text = json.dumps(rounded(document), indent=1, allow_nan=False) + "\n"
     try:
