@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from timbrel.errors import CheckpointError, OutputError
-from timbrel.voice import Voice
+from timbrel import voice as voices
+from timbrel.errors import AudioError, CheckpointError, OutputError
+from timbrel.voice import Voice, remembered
 
 
 @pytest.fixture
@@ -196,3 +197,27 @@ def test_what_is_no_voice_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "other.voice").write_bytes(data)
     with pytest.raises(CheckpointError, match="is not a voice"):
         Voice.load(tmp_path / "other.voice")
+
+
+def test_voices_asked_for_last_are_remembered_as_far_as_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    enrolled: list[str] = []
+
+    def enrol(name: str) -> Voice:
+        enrolled.append(name)
+        if name == "bad":
+            raise AudioError("no speech")
+        return Voice("little", "", {}, {"content": torch.zeros(25)}, 5.0, 0.2, 5.0, (name,))
+
+    monkeypatch.setattr(voices, "MOST_REMEMBERED", 250)  # two of them, of a hundred bytes each
+    voice = remembered(enrol)
+    for name in ("a", "b", "a", "c", "a", "b"):
+        assert voice(name).sources == (name,)
+    assert enrolled == ["a", "b", "c", "b"]
+    for _ in range(2):
+        with pytest.raises(AudioError, match="no speech"):
+            voice("bad")
+    assert enrolled[4:] == ["bad"]
+    monkeypatch.setattr(voices, "MOST_REMEMBERED", 10)  # the one that is asked for is kept all the same
+    assert voice("d").sources == ("d",)

@@ -25,7 +25,7 @@ from timbrel.files import resolved
 from timbrel.ledger import Entry, Ledger
 from timbrel.steering import PLAIN, Pitch, Steering, parse_pitch, parse_strength
 from timbrel.targets import Target, target_voice
-from timbrel.voice import Voice
+from timbrel.voice import Voice, remembered
 
 if TYPE_CHECKING:
     from timbrel.pipeline import VoiceConverter
@@ -231,13 +231,12 @@ class _Plan:
         return outcome
 
 
-@dataclass(frozen=True, slots=True)
 class _Bench:
-    """A model, and the voices that were heard with it."""
+    """A model, and the voices that were heard with it lately."""
 
-    converter: VoiceConverter
-    order: Order
-    voices: dict[Path, Voice | TimbrelError] = field(default_factory=dict)
+    def __init__(self, converter: VoiceConverter, order: Order) -> None:
+        self.converter, self.order = converter, order
+        self.voice = remembered(self._enrol)
 
     def convert(self, row: Row, progress: Callable[[float, float], None] | None = None) -> Outcome:
         """Makes the result of a row, in place of what stands there."""
@@ -260,18 +259,8 @@ class _Bench:
             return Outcome(row, "failed", str(error))
         return Outcome(row, "made", warnings=voice.warnings)
 
-    def voice(self, target: Path) -> Voice:
-        if target not in self.voices:
-            try:
-                self.voices[target] = target_voice(
-                    self.converter, [Target(target)], denoise=self.order.denoise
-                )
-            except TimbrelError as error:
-                self.voices[target] = error
-        found = self.voices[target]
-        if isinstance(found, TimbrelError):
-            raise found
-        return found
+    def _enrol(self, target: Path) -> Voice:
+        return target_voice(self.converter, [Target(target)], denoise=self.order.denoise)
 
 
 def _load(model: str, device: str, order: Order) -> Callable[[Row], Outcome]:

@@ -9,19 +9,25 @@ from __future__ import annotations
 
 import json
 import math
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from timbrel.errors import CheckpointError, OutputError
+from timbrel.errors import CheckpointError, OutputError, TimbrelError
 from timbrel.files import write_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+K = TypeVar("K", bound=Hashable)
+
 SUFFIX = ".voice"
+#: Bytes of voices that `remembered` keeps; one of ten seconds has a megabyte or two.
+MOST_REMEMBERED = 1 << 30
 _FORMAT = "1"
 #: ln(F0 / Hz) between which every voice lies, and a deviation that none has.
 _LOWEST, _HIGHEST, _WIDEST = 3.0, 8.0, 3.0
@@ -163,3 +169,31 @@ class Voice:
                 f"The voice of {', '.join(self.sources)} lacks {' or '.join(shapes)} as {self.model} "
                 "enrols them; enrol it again."
             )
+
+
+def remembered(enrol: Callable[[K], Voice]) -> Callable[[K], Voice]:
+    """`enrol` for conversions one after the other: the voices asked for last are not enrolled again.
+
+    Nor are those that could not be: the error is raised once more.
+    """
+    known: OrderedDict[K, Voice | TimbrelError] = OrderedDict()
+
+    def voice(key: K) -> Voice:
+        if key not in known:
+            try:
+                known[key] = enrol(key)
+            except TimbrelError as error:
+                known[key] = error
+        known.move_to_end(key)
+        while len(known) > 1 and sum(map(_bytes, known.values())) > MOST_REMEMBERED:
+            known.popitem(last=False)
+        found = known[key]
+        if isinstance(found, TimbrelError):
+            raise found
+        return found
+
+    return voice
+
+
+def _bytes(found: Voice | TimbrelError) -> int:
+    return 0 if isinstance(found, TimbrelError) else sum(one.nbytes for one in found.frames.values())

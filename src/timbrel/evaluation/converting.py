@@ -25,11 +25,11 @@ from timbrel.evaluation.hashes import Hashes
 from timbrel.evaluation.pairs import Pair
 from timbrel.evaluation.systems import Speed
 from timbrel.files import write_text
+from timbrel.voice import Voice, remembered
 
 if TYPE_CHECKING:
     from timbrel.models import Vocoder
     from timbrel.pipeline import VoiceConverter
-    from timbrel.voice import Voice
 
 Progress = Callable[[float, float], None]
 
@@ -188,34 +188,29 @@ def _load_model(model: str, device: str, seed: int) -> Callable[[Order], Made]:
     """What a worker does with an order."""
     from timbrel.pipeline import VoiceConverter
 
-    return partial(_convert, VoiceConverter.from_pretrained(model, device=device), seed, {})
+    converter = VoiceConverter.from_pretrained(model, device=device)
+    return partial(_convert, converter, seed, remembered(partial(_enrol, converter)))
 
 
 def _convert(
     converter: VoiceConverter,
     seed: int,
-    voices: dict[tuple[Path, ...], Voice | TimbrelError],
+    voice_of: Callable[[tuple[Path, ...]], Voice],
     order: Order,
 ) -> Made:
     pair = order.pair
     recordings = tuple(dict.fromkeys((pair.target, *pair.references)))
     try:
-        if recordings not in voices:
-            voices[recordings] = _enrol(converter, recordings)
-        voice = voices[recordings]
-        if isinstance(voice, TimbrelError):
-            raise voice
-        summary = converter.convert_file(pair.source, voice, order.output, seed=seed, force=True)
+        summary = converter.convert_file(
+            pair.source, voice_of(recordings), order.output, seed=seed, force=True
+        )
     except (TimbrelError, OSError) as error:
         return Made(pair.id, problem=str(error))
     return Made(pair.id, summary.seconds, summary.elapsed, _peak_memory(), _peak_gpu_memory())
 
 
-def _enrol(converter: VoiceConverter, recordings: Sequence[Path]) -> Voice | TimbrelError:
-    try:
-        return converter.enrol(*recordings)
-    except TimbrelError as error:
-        return error
+def _enrol(converter: VoiceConverter, recordings: tuple[Path, ...]) -> Voice:
+    return converter.enrol(*recordings)
 
 
 def _load_vocoder(vocoder: str | None) -> Callable[[Order], Made]:
