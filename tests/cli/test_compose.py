@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import soundfile
@@ -9,6 +10,9 @@ from tests.cli.conftest import Command, is_one_sentence
 from tests.methods.making import MEL, part, speechlike, vocoder, vqvc
 
 from timbrel.audio.mel import PRESETS
+from timbrel.models.vocgan import VocGAN, VocGANConfig
+from timbrel.pipeline import VoiceConverter
+from timbrel.train import recipe as recipes
 
 
 def test_composed_parts_convert(timbrel: Command, tmp_path: Path) -> None:
@@ -21,6 +25,22 @@ def test_composed_parts_convert(timbrel: Command, tmp_path: Path) -> None:
     ended = timbrel("convert", "a.wav", "--target", "b.wav", "--model", "mine", "-o", "out.wav")
     assert ended.code == 0, ended.err
     assert soundfile.info("out.wav").duration == 2.0
+
+
+def test_a_pair_is_joined_as_its_recipe_says(timbrel: Command) -> None:
+    comments = recipes.shipped()["vqvc-vctk"].read_text(encoding="utf-8")
+    line = next(one for one in comments.splitlines() if "timbrel compose" in one)
+    mel = PRESETS["vqvc-22k"]
+    trained = {
+        "runs/vqvc-vctk/final": vqvc(mel, mel),
+        "runs/vocgan-22k/final": VocGAN(VocGANConfig(PRESETS["vocgan-22k"], channels=64, residual_layers=2)),
+    }
+    for path, network in trained.items():
+        assert path in line
+        part(Path(path), network)
+    ended = timbrel(*shlex.split(line.partition("timbrel ")[2]))
+    assert ended.code == 0, ended.err
+    assert VoiceConverter.from_pretrained("pair").sample_rate == 22050
 
 
 def test_parts_that_do_not_fit_are_refused_in_one_sentence(timbrel: Command, tmp_path: Path) -> None:

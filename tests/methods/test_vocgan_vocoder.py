@@ -13,9 +13,8 @@ from timbrel.contract import FeatureSpec
 from timbrel.errors import ContractError
 from timbrel.models.vocgan import VocGAN, VocGANConfig
 from timbrel.pipeline import VoiceConverter
-from timbrel.train import recipe as recipes
 
-from .making import part, pipeline, speechlike, vqvc
+from .making import pipeline, speechlike, vqvc
 
 MEL = PRESETS["vqvc-22k"]
 
@@ -45,24 +44,6 @@ def test_it_says_the_source_at_the_vocoders_rate(tmp_path: Path) -> None:
     alone = VoiceConverter.from_pretrained(pipeline(tmp_path / "alone", converter=parts["converter"]))
     other = alone.convert(source, alone.enrol(waveform(3.0, 200.0))).waveform
     assert (made.waveform - other).abs().max() > 1e-2
-
-
-def test_a_pair_can_be_joined_by_hand_as_the_recipe_says(tmp_path: Path) -> None:
-    folder = tmp_path / "pair"
-    folder.mkdir()
-    comments = recipes.shipped()["vqvc-vctk"].read_text(encoding="utf-8").split("this config.toml:")[1]
-    lines = [line.removeprefix("#").strip() for line in comments.splitlines()]
-    table = "\n".join(lines[lines.index("format = 1") : lines.index("[model]") + 3])
-    (folder / "config.toml").write_text(table, encoding="utf-8")
-    (folder / "provenance.json").write_text("{}", encoding="utf-8")
-    part(folder / "converter", vqvc(MEL, MEL))
-    part(folder / "vocoder", vocgan())
-    joined = VoiceConverter.from_pretrained(folder)
-    whole = pipeline(tmp_path / "whole", converter=vqvc(MEL, MEL), vocoder=vocgan())
-    both = (joined, VoiceConverter.from_pretrained(whole))
-    source, reference = waveform(0.5, 130.0), waveform(1.0, 200.0)
-    one, other = (c.convert(source, c.enrol(reference)).waveform for c in both)
-    assert torch.equal(one, other)
 
 
 def test_a_vocoder_at_another_rate_is_refused(tmp_path: Path) -> None:

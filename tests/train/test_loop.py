@@ -205,6 +205,12 @@ def test_when_its_minutes_are_over_a_run_saves_and_can_be_resumed(
     assert all(torch.equal(both[0][key], tensor) for key, tensor in both[1].items())
 
 
+def test_processes_that_cannot_share_a_batch_are_told_which_they_can() -> None:
+    loop._require_shares(6, 3)
+    with pytest.raises(ConfigError, match=r"divide among 4 processes: --set data\.batch=8"):
+        loop._require_shares(6, 4)
+
+
 def test_a_run_that_is_stopped_in_its_last_step_is_done(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     screen = Recorder(kill_at=6)
     assert loop.run(make_recipe(), tmp_path / "out", screen=screen).name == "step-00000006"

@@ -65,4 +65,4 @@ def test_a_share_of_references_is_from_the_same_clip(prepared: Path) -> None:
 
 def test_favours_must_be_above_zero() -> None:
     with pytest.raises(ConfigError, match=r"data\.favour must hold factors above 0, not -1"):
-        DataRecipe("somewhere", batch=1, seconds=1.0, favour={"language": {"en": -1.0}})
+        DataRecipe("somewhere", batch=1, seconds=1.0, balance="seconds", favour={"language": {"en": -1.0}})
