@@ -10,7 +10,7 @@ Two intervals of 95 % come from this:
 - Student's t, with the variance of the mean that the three make and degrees of freedom as Satterthwaite's.
 - A bootstrap that draws listeners and samples at once and keeps the ratings where both were drawn (Owen 2007,
   "The pigeonhole bootstrap"), its percentiles moved out to those of Student's t, as `timbrel.intervals` does
-  for few; it assumes no distribution.
+  for few; it assumes no distribution and is a little too wide rather than too narrow.
 """
 
 from __future__ import annotations
