@@ -121,7 +121,7 @@ def load(name: str, *, download: bool = False) -> Metric:
 
     Args:
         name: of `METRICS`; "whisper:large-v3" also names the model, or a folder that holds one, where a
-            metric leaves that open (`_OPEN`).
+            metric leaves that open (ecapa, wavlm-sv, whisper, utmos).
         download: whether a network may be fetched that is not on this machine.
 
     Raises:
