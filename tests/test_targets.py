@@ -23,6 +23,9 @@ class Recorder:
         self.denoised.append(denoise)
         return Voice("recorder", "", {}, {}, 5.0, 0.2, 3.0, tuple(str(path) for path in references))
 
+    def recall(self, path: Path) -> Voice:
+        return Voice.load(path)
+
     def blend(self, *parts: tuple[Voice, float]) -> Voice:
         sources = tuple(f"{weight} of {'&'.join(voice.sources)}" for voice, weight in parts)
         return Voice("recorder", "", {}, {}, 5.0, 0.2, 3.0, sources)

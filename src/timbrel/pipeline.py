@@ -98,6 +98,21 @@ class VoiceConverter:
             doubted = doubts(found, method.embed) if method.tells_voices_apart else ()
         return self._voice(heard, found.seconds, found.names, (*found.warnings, *doubted))
 
+    def recall(self, path: str | Path) -> Voice:
+        """A saved voice, with a warning more if other weights enrolled it and it can be spoken all the same.
+
+        Raises:
+            CheckpointError: the file is missing or is no voice.
+        """
+        voice = Voice.load(path)
+        if voice.encoder != self._method.fingerprint or not self._method.lacks(voice):
+            return voice
+        warning = (
+            f'{Path(path).name} was enrolled with other weights of "{voice.model}": it can be used, but '
+            f'enrolled again with "{self.name}" it will sound more like the person.'
+        )
+        return replace(voice, warnings=(*voice.warnings, warning))
+
     def blend(self, *parts: tuple[Voice, float]) -> Voice:
         """One voice between several; their weights are scaled to a sum of 1.
 

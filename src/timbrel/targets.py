@@ -89,4 +89,4 @@ def _voice(converter: VoiceConverter, targets: Sequence[Target], denoise: bool) 
         )
     if denoise:
         raise ConfigError(f"{saved[0]} is a voice that was heard before: denoise when it is enrolled.")
-    return Voice.load(saved[0])
+    return converter.recall(saved[0])

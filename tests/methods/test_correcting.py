@@ -123,6 +123,25 @@ def test_what_another_converter_got_wrong_is_of_no_use(tmp_path: Path) -> None:
     assert not torch.allclose(one.convert(source, voice).waveform, expected, atol=1e-4)
 
 
+def test_a_voice_of_other_weights_is_spoken_with_a_warning(tmp_path: Path) -> None:
+    one, uncorrected = (
+        VoiceConverter.from_pretrained(attending(tmp_path / f"{share}", correction=share))
+        for share in (0.5, 0.0)
+    )
+    voice = one.enrol(recording(3.0))
+    renamed = {name.replace("residual-", "residual-0"): frames for name, frames in voice.frames.items()}
+    none = {kind: frames for kind, frames in voice.frames.items() if not kind.startswith("residual-")}
+    for name, frames in (("own", voice.frames), ("other", renamed), ("short", none)):
+        replace(voice, frames=frames).save(tmp_path / f"{name}.voice")
+    assert one.recall(tmp_path / "own.voice").warnings == voice.warnings
+    assert one.recall(tmp_path / "short.voice").warnings == voice.warnings
+    assert uncorrected.recall(tmp_path / "other.voice").warnings == voice.warnings
+    other = one.recall(tmp_path / "other.voice")
+    (warning,) = other.warnings[len(voice.warnings) :]
+    assert warning.startswith("other.voice was enrolled with other weights")
+    assert warning in one.blend((other, 1.0), (voice, 1.0)).warnings
+
+
 def test_what_a_converter_goes_beyond_by_itself_is_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

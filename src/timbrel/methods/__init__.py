@@ -94,6 +94,11 @@ class Method(Protocol):
         """One voice between several, as far from each as its weight says; weights sum to 1."""
         ...
 
+    def lacks(self, voice: Voice) -> bool:
+        """Whether a voice of its fingerprint was enrolled by other weights of a later part, and so lacks
+        something that these would have kept."""
+        ...
+
     def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """What says the source that was analysed, in this voice.
 

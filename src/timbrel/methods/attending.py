@@ -30,6 +30,8 @@ from timbrel.voice import Voice
 
 #: Of a source: how long it is heard for what all of its content frames share.
 _HEARD_SECONDS = 16.0
+#: What a voice's frames are called that tell what a converter gets wrong of it; its fingerprint follows.
+_RESIDUAL = "residual-"
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -58,7 +60,7 @@ class AttendingMethod:
         weights = converter.state_dict()
         if (beyond := converter.config.beyond) <= 0:
             weights = {name: one for name, one in weights.items() if not name.startswith("crowd.")}
-        self._residual = f"residual-{fingerprint(weights)}" + (f"-{beyond:g}" if beyond > 0 else "")
+        self._residual = f"{_RESIDUAL}{fingerprint(weights)}" + (f"-{beyond:g}" if beyond > 0 else "")
         # One frame more for the level's gain, which runs straight from one frame to the next.
         heard = converter.config.attempts * (content.context + converter.context) + reach(converter.config)
         self.context = heard + REACH + 1
@@ -95,6 +97,12 @@ class AttendingMethod:
     def blend(self, voices: Sequence[Voice], weights: Sequence[float]) -> Heard:
         """See `methods.Method`; the reference frames of all voices, each with its voice's weight."""
         return replace(blend_known(voices, weights), frames=pool_frames(voices, weights))
+
+    def lacks(self, voice: Voice) -> bool:
+        """See `methods.Method`; a voice of too little speech has no residual at all and lacks none."""
+        if self._networks.converter.config.correction <= 0 or self._residual in voice.frames:
+            return False
+        return any(kind.startswith(_RESIDUAL) for kind in voice.frames)
 
     def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`; `Voice.beyond` adds to the guidance that the converter has of its own."""

@@ -88,6 +88,10 @@ class BottleneckMethod:
         """See `methods.Method`; a voice is its speaker vector."""
         return blend_known(voices, weights)
 
+    def lacks(self, voice: Voice) -> bool:
+        """See `methods.Method`; all that is kept belongs to the fingerprint."""
+        return False
+
     def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`; nothing is drawn at random, and pitch is the network's affair."""
         own = self._on_device(

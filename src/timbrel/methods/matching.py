@@ -111,6 +111,10 @@ class MatchingMethod:
         """See `methods.Method`; each voice is matched by itself, and the frames found are mixed."""
         return replace(blend_known(voices, weights), frames=pool_frames(voices, weights))
 
+    def lacks(self, voice: Voice) -> bool:
+        """See `methods.Method`; all that is kept belongs to the fingerprint."""
+        return False
+
     def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`; nothing is drawn at random, and pitch is the frames' affair."""
         voice.require_frames(**{MATCHING: (self._content.spec_out.dim,)})

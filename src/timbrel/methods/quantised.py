@@ -96,6 +96,10 @@ class QuantisedMethod:
         vector = sum_weighted([voice.frames["speaker"] for voice in voices], weights)
         return replace(blend_known(voices, weights), frames={"speaker": vector})
 
+    def lacks(self, voice: Voice) -> bool:
+        """See `methods.Method`; all that is kept belongs to the fingerprint."""
+        return False
+
     def prepare(self, analysis: Analysis, voice: Voice, seed: int, source: Iterable[np.ndarray]) -> Speak:
         """See `methods.Method`; nothing is drawn at random, and pitch is the network's affair."""
         voice.require_frames(speaker=())
