@@ -239,3 +239,11 @@ def test_a_part_cannot_lie_outside(tmp_path: Path, folder: object) -> None:
     path = write(tmp_path / "whole", family="pipeline", config={"content": folder}, tensors={})
     with pytest.raises(CheckpointError, match="content must name a folder inside it"):
         registry.parts(checkpoint.read(path))
+
+
+def test_what_is_too_large_for_the_machine_is_one_sentence(tmp_path: Path) -> None:
+    path = write(tmp_path / "line", tensors=Line(LineConfig()).state_dict(), config=LineConfig(width=1 << 60))
+    with pytest.raises(
+        CheckpointError, match=r"config\.toml asks for a line that cannot be built here: [^\n]*\.$"
+    ):
+        registry.build(checkpoint.read(path))

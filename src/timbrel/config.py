@@ -21,6 +21,9 @@ from timbrel.errors import ConfigError
 
 T = TypeVar("T")
 
+#: No network has as much of anything: of channels, blocks or samples in a window.
+LARGEST = 1 << 15
+
 
 def decode_config(data: Mapping[str, Any], cls: type[T], *, name: str = "configuration") -> T:
     """Makes a `cls`, a dataclass of plain values and dataclasses, from nested tables.
@@ -51,6 +54,28 @@ def encode_config(config: Any) -> dict[str, Any]:
         for item in dataclasses.fields(config)
         if getattr(config, item.name) is not None
     }
+
+
+def require_sizes(config: Any, *names: str, least: int = 1) -> None:
+    """Sees to it that what these fields of `config` count, alone or in tuples, can be had.
+
+    Raises:
+        ConfigError: one is not `least` to `LARGEST`; a network of it could not be built, or would fill the
+            memory first.
+    """
+    for name in names:
+        for size in _flat(getattr(config, name)):
+            if not least <= size <= LARGEST:
+                bound = f"at least {least}" if size < least else f"at most {LARGEST}"
+                raise ConfigError(f"{name} must be {bound}, not {size}.")
+
+
+def _flat(sizes: Any) -> Iterator[int]:
+    if isinstance(sizes, tuple):
+        for one in sizes:
+            yield from _flat(one)
+    else:
+        yield sizes
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from typing import Any, Literal
 from timbrel.errors import ContractError
 
 #: Factor that turns a logarithm of an amplitude of this kind into natural logarithms.
+#: No frames have as many values, and no windows as many samples; more would only fill the memory.
+_LARGEST = 1 << 15
 _TO_NATURAL_LOG = {"ln": 1.0, "log10": math.log(10.0), "db": math.log(10.0) / 20.0}
 
 
@@ -71,6 +73,9 @@ class FeatureSpec:
         for name in ("sample_rate", "hop", "dim"):
             if getattr(self, name) <= 0:
                 raise ContractError(f"{name} must be positive, not {getattr(self, name)}.")
+        for name in ("hop", "dim", "n_fft"):
+            if getattr(self, name) > _LARGEST:
+                raise ContractError(f"{name} must be at most {_LARGEST}, not {getattr(self, name)}.")
         if self.kind == "mel":
             self._check_mel()
         if self.kind == "waveform" and (self.hop, self.dim) != (1, 1):

@@ -178,7 +178,14 @@ def build(checkpoint: Checkpoint) -> nn.Module:
     """
     cls = family_class(checkpoint.family)
     config = decode_config(checkpoint.config, cls.Config, name=str(checkpoint.path / checkpoints.CONFIG))
-    model: nn.Module = cls(config)
+    try:
+        model: nn.Module = cls(config)
+    except (MemoryError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"{checkpoint.path / checkpoints.CONFIG} asks for a {checkpoint.family} that cannot be built "
+            f"here: {reason}."
+        ) from error
     if model.state_dict():
         _load_strictly(model, checkpoint)
     _sign(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,12 @@ def test_lost_words_are_given_back_and_detail_is_taken_over() -> None:
     torch.testing.assert_close(whole, torch.tensor([[[1.0, 2.0, 7.0]]]))
 
 
-@pytest.mark.parametrize("shares", [{"restore": -0.1}, {"adopt": -1.0}, {"contrast": -0.5}])
-def test_shares_are_not_below_0(shares: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match=f"{next(iter(shares))} must be 0 or more"):
+@pytest.mark.parametrize(
+    "shares",
+    [{"restore": -0.1}, {"adopt": -1.0}, {"contrast": -0.5}, {"restore": 1e300}, {"adopt": math.nan}],
+)
+def test_shares_are_not_below_0_nor_absurd(shares: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=f"^{next(iter(shares))} must be 0 to 10: it is "):
         ConverterConfig(CONTENT, **shares)
 
 

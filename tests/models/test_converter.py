@@ -211,3 +211,11 @@ def test_the_speaker_encoder_gives_unit_vectors_at_any_length() -> None:
 def test_the_converter_names_the_content_it_was_trained_on() -> None:
     assert _converter().spec_in == CONTENT
     assert replace(TINY, width=24).mel == PRESETS["timbrel-16k"]
+
+
+@pytest.mark.parametrize("sizes", [{"kernel": 4}, {"n_fft": 511}, {"heads": 3}])
+def test_sizes_that_do_not_go_together(sizes: dict[str, int]) -> None:
+    with pytest.raises(
+        ConfigError, match="kernel must be odd, n_fft even, and reference_width divide by heads"
+    ):
+        ConverterConfig(CONTENT, **sizes)

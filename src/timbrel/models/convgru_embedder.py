@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from timbrel.config import require_sizes
 from timbrel.contract import EmbeddingSpec, FeatureSpec
 
 WAVEFORM_16K = FeatureSpec(kind="waveform", sample_rate=16000, hop=1, dim=1)
@@ -41,6 +42,10 @@ class ConvGRUEmbedderConfig:
     width: int = 768
     embedding_dim: int = 256
     pooling: Literal["ends", "mean"] = "ends"
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError if there cannot be such a size."""
+        require_sizes(self, "channels", "layers", "width", "embedding_dim")
 
 
 class ConvGRUEmbedder(nn.Module):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbrel.audio.mel import PRESETS
+from timbrel.config import require_sizes
 from timbrel.contract import EmbeddingSpec, FeatureSpec
 
 
@@ -39,6 +40,10 @@ class DVectorConfig:
     rectified: bool = False
     l2_normalised: bool = False
     least_dbfs: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError if there cannot be such a size."""
+        require_sizes(self, "layers", "width", "embedding_dim", "window")
 
 
 class DVector(nn.Module):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from timbrel.audio.mel import expand, filterbank
+from timbrel.config import require_sizes
 from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
 from timbrel.models.istft import InverseSTFT
@@ -37,6 +38,7 @@ class GriffinLimConfig:
     momentum: float = 0.99
 
     def __post_init__(self) -> None:
+        require_sizes(self, "iterations", least=0)
         spec = self.spec_in
         if spec.kind != "mel":
             raise ConfigError("Griffin-Lim needs a mel; learned features need a vocoder trained on them.")

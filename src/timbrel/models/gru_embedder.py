@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbrel.audio.mel import PRESETS
+from timbrel.config import require_sizes
 from timbrel.contract import EmbeddingSpec, FeatureSpec
 
 #: Mean and deviation by which the published encoder normalises natural logarithms.
@@ -34,6 +35,10 @@ class GRUEmbedderConfig:
     width: int = 768
     embedding_dim: int = 256
     dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError if there cannot be such a size."""
+        require_sizes(self, "layers", "width", "embedding_dim")
 
 
 class GRUEmbedder(nn.Module):

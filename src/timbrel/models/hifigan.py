@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from timbrel.config import require_sizes
 from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
 from timbrel.models.layers import Span, add_weight_norm, fold_weight_norm
@@ -56,6 +57,9 @@ class HiFiGANConfig:
     projection: int = 0
 
     def __post_init__(self) -> None:
+        require_sizes(self, "upsample_rates", "upsample_kernels", "channels")
+        require_sizes(self, "resblock_kernels", "resblock_dilations")
+        require_sizes(self, "projection", least=0)
         if math.prod(self.upsample_rates) != self.spec_in.hop:
             raise ConfigError(
                 f"upsample_rates {self.upsample_rates} multiply to {math.prod(self.upsample_rates)}; "
@@ -65,7 +69,7 @@ class HiFiGANConfig:
             raise ConfigError("upsample_kernels needs one kernel for each of upsample_rates.")
         if any(kernel < rate for rate, kernel in _stages(self)):
             raise ConfigError("Each of upsample_kernels must be at least as large as its rate.")
-        if self.channels < 1 or self.channels % 2 ** len(self.upsample_rates):
+        if self.channels % 2 ** len(self.upsample_rates):
             raise ConfigError(
                 f"channels must be a multiple of {2 ** len(self.upsample_rates)}, "
                 f"to be halved by each of {len(self.upsample_rates)} stages, not {self.channels}."

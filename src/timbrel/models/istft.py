@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from timbrel.config import require_sizes
 from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
 from timbrel.models.convnext import ConvNeXtBlock
@@ -59,6 +60,7 @@ class ISTFTConfig:
     periodic_dilations: tuple[int, ...] = (1, 3, 9, 1, 3, 9)
 
     def __post_init__(self) -> None:
+        require_sizes(self, "width", "blocks", "step", "periodic_width", "periodic_dilations")
         if self.step % 2 != 0 or self.spec_in.hop % self.step != 0:
             raise ConfigError(
                 f"step must be even and divide the hop of {self.spec_in.hop} samples, not {self.step}."

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbrel.errors import ConfigError
+from timbrel.config import require_sizes
 
 #: Frames compared at once: they bound the memory to some 100 MB whatever the matching set's length.
 QUERIES, REFERENCES = 2048, 8192
@@ -31,8 +31,7 @@ class KNNConfig:
     neighbours: int = 4
 
     def __post_init__(self) -> None:
-        if self.neighbours < 1:
-            raise ConfigError(f"neighbours must be at least 1, not {self.neighbours}.")
+        require_sizes(self, "neighbours")
 
 
 class KNN(nn.Module):

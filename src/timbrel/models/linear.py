@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from timbrel.errors import ConfigError
+from timbrel.config import require_sizes
 from timbrel.models.knn import QUERIES, matched
 
 #: Directions in which the frames vary by less than a millionth of the most are taken for noise.
@@ -42,12 +42,8 @@ class LinearConfig:
     frames: int = 8192
 
     def __post_init__(self) -> None:
-        if self.rank < 0:
-            raise ConfigError(f"rank must not be negative: {self.rank}.")
-        if self.neighbours < 1 or self.frames < 1:
-            raise ConfigError(
-                f"neighbours and frames must be at least 1, not {self.neighbours} and {self.frames}."
-            )
+        require_sizes(self, "rank", least=0)
+        require_sizes(self, "neighbours", "frames")
 
 
 class Linear(nn.Module):

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from timbrel.config import require_sizes
 from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
 
@@ -57,6 +58,13 @@ class PhoneticConfig:
     detail_after: int = 3
 
     def __post_init__(self) -> None:
+        require_sizes(self, "width", "layers", "heads", "rotary", "detail_after")
+        require_sizes(self, "reach", "detail", least=0)
+        if self.width % self.heads or self.rotary % 2 or self.rotary > self.width // self.heads:
+            raise ConfigError(
+                f"width must divide by heads, and rotary be even and no more than a head has: they are "
+                f"{self.width}, {self.heads} and {self.rotary}."
+            )
         if not 0 <= self.detail <= self.width or (self.detail and not 1 <= self.detail_after <= self.layers):
             raise ConfigError(
                 f"detail must be 0 to the width, {self.width}, and detail_after 1 to the number of layers, "

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbrel.audio.mel import PRESETS
+from timbrel.config import require_sizes
 from timbrel.contract import EmbeddingSpec, FeatureSpec
 from timbrel.models.convnext import ConvNeXtBlock
 
@@ -28,6 +29,10 @@ class SpeakerConfig:
     kernel: int = 7
     stride: int = 4
     embedding_dim: int = 256
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError if there cannot be such a size."""
+        require_sizes(self, "width", "blocks", "kernel", "stride", "embedding_dim")
 
 
 class ConvSpeakerEncoder(nn.Module):

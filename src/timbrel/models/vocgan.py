@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbrel.audio.mel import compress
+from timbrel.config import require_sizes
 from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
 from timbrel.models.layers import Span, add_weight_norm, fold_weight_norm
@@ -56,6 +57,7 @@ class VocGANConfig:
     side_outputs: bool = False
 
     def __post_init__(self) -> None:
+        require_sizes(self, "upsample_rates", "channels", "residual_layers")
         spec = self.spec_in
         if spec.kind != "mel" or (spec.log, spec.scale, spec.offset) != ("ln", 1.0, 0.0):
             raise ConfigError("spec_in must be a mel in natural logarithms, unscaled: VocGAN does that.")
@@ -69,8 +71,6 @@ class VocGANConfig:
                 f"channels must be a multiple of {2 ** len(self.upsample_rates)}, "
                 f"to be halved by each of {len(self.upsample_rates)} stages, not {self.channels}."
             )
-        if self.residual_layers < 1:
-            raise ConfigError(f"residual_layers must be at least 1, not {self.residual_layers}.")
 
     @property
     def divisors(self) -> tuple[int, ...]:

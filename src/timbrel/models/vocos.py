@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from timbrel.config import require_sizes
 from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
 from timbrel.models.istft import InverseSTFT
@@ -45,6 +46,7 @@ class VocosConfig:
     n_fft: int = 1024
 
     def __post_init__(self) -> None:
+        require_sizes(self, "width", "hidden", "blocks", "n_fft")
         if self.n_fft % 2 or self.n_fft < 2 * self.spec_in.hop:
             raise ConfigError(
                 f"n_fft must be even and at least two hops of {self.spec_in.hop} samples, not {self.n_fft}."

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from timbrel.config import require_sizes
 from timbrel.contract import FeatureSpec
-from timbrel.errors import ConfigError
 from timbrel.models.layers import Standardise, instance_normalise, resample_frames
 from timbrel.models.losses import l1
 from timbrel.models.quantizer import VectorQuantizer, unit_length
@@ -62,10 +62,9 @@ class VQVCConfig:
     encoder: Literal["convolutional", "linear"] = "convolutional"
 
     def __post_init__(self) -> None:
-        """Raises ConfigError if a size is not positive."""
-        for name in ("codes", "code_dim", "stem", "hidden", "width"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} of a VQVC must be at least 1, not {getattr(self, name)}.")
+        """Raises ConfigError if there cannot be such a size."""
+        require_sizes(self, "codes", "code_dim", "stem", "hidden", "width")
+        require_sizes(self, "encoder_dilations", "decoder_dilations", "patience")
 
     @classmethod
     def published(cls, spec: FeatureSpec) -> VQVCConfig:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from timbrel.config import require_sizes
 from timbrel.contract import FeatureSpec
 from timbrel.errors import CheckpointError, ConfigError
 from timbrel.models.layers import fold_weight_norm
@@ -66,12 +67,15 @@ class WavLMConfig:
     max_distance: int = 800
 
     def __post_init__(self) -> None:
+        require_sizes(self, "layer", least=0)
+        require_sizes(self, "width", "heads", "feed_forward", "conv_width", "conv_kernels", "conv_strides")
+        require_sizes(self, "position_kernel", "position_groups", "buckets", "max_distance")
         if self.spec_in.kind != "waveform":
             raise ConfigError(f'spec_in must be a waveform, not a "{self.spec_in.kind}".')
-        if self.layer < 0 or not self.width % self.heads == self.width % self.position_groups == 0:
+        if not self.width % self.heads == self.width % self.position_groups == 0:
             raise ConfigError(
-                f"layer must not be negative, and width must divide by heads and position_groups: they are "
-                f"{self.layer}, {self.width}, {self.heads} and {self.position_groups}."
+                f"width must divide by heads and position_groups: they are {self.width}, {self.heads} and "
+                f"{self.position_groups}."
             )
         if len(self.conv_kernels) != len(self.conv_strides):
             raise ConfigError("conv_kernels and conv_strides need one value for each convolution.")
