@@ -141,6 +141,8 @@ def test_a_waveform_joins_only_its_like() -> None:
     ("change", "text"),
     [
         ({"hop": 0}, "hop must be positive"),
+        ({"dim": 10**9}, "dim must be at most"),
+        ({"n_fft": 10**9}, "n_fft must be at most"),
         ({"f_max": 9000.0}, "half the sample rate"),
         ({"f_min": 8000.0}, "must rise"),
         ({"window": 2048}, "window must lie"),
@@ -156,4 +158,6 @@ def test_frames_of_a_second() -> None:
     # librosa: 1 + floor(L / hop) frames when centred; HiFi-GAN pads (n_fft - hop) / 2: floor(L / hop).
     assert MEL.frames(16000) == 63
     assert replace(MEL, pad="same").frames(16000) == 62
+    with pytest.raises(ContractError, match="Only its network knows"):
+        LEARNED.frames(16000)
     assert MEL.frame_rate == 62.5

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from timbrel.level import REACH, follow_level, limit
+from timbrel.level import REACH, fitted, follow_level, limit
 
 HOP = 256
 SECOND = 16000 // HOP * HOP
@@ -116,3 +116,12 @@ def test_the_limiter_bends_without_a_step() -> None:
     steps = limited.diff()
     assert steps.min() >= 0
     assert steps.max() <= 0.001 + 1e-6
+
+
+@pytest.mark.parametrize("missing", [-300, 0, 500])
+def test_what_is_made_is_as_long_and_as_loud_as_its_source(missing: int) -> None:
+    source = noise(0.02)
+    made = fitted(noise(0.3, 2 * SECOND - missing, seed=1), source, 4.0, 128)
+    assert len(made) == len(source)
+    assert decibels(middle(made)) == pytest.approx(decibels(middle(source)), abs=0.2)
+    assert not made[len(source) - missing :].any()

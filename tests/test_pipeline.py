@@ -447,7 +447,7 @@ def test_an_unknown_model_names_those_that_exist() -> None:
 @pytest.mark.parametrize("device", ["cuda", "abacus"])
 def test_a_device_that_is_not_there(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(CheckpointError, match=f'no device "{device}": use one of cpu'):
+    with pytest.raises(ConfigError, match=f'no device "{device}": use one of cpu'):
         VoiceConverter.from_pretrained(tiny_folder, device=device)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from timbrel.errors import AudioError, ConfigError
+from timbrel.errors import ConfigError
 from timbrel.targets import Target, parse_targets, target_voice
 from timbrel.voice import Voice
 
@@ -57,7 +57,7 @@ def test_a_saved_voice_is_loaded_and_stands_alone(tmp_path: Path) -> None:
     voice = converter.enrol(Path("a.wav"))
     voice.save(tmp_path / "anna.voice")
     assert target_voice(converter, parse_targets([tmp_path / "anna.voice"])) == voice
-    with pytest.raises(AudioError, match=r"cannot be joined.*anna\.voice:0\.5"):
+    with pytest.raises(ConfigError, match=r"cannot be joined.*anna\.voice:0\.5"):
         target_voice(converter, parse_targets([tmp_path / "anna.voice", Path("b.wav")]))
     with pytest.raises(ConfigError, match="denoise when it is enrolled"):
         target_voice(converter, parse_targets([tmp_path / "anna.voice"]), denoise=True)

@@ -17,12 +17,10 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from timbrel.contract import LARGEST
 from timbrel.errors import ConfigError
 
 T = TypeVar("T")
-
-#: No network has as much of anything: of channels, blocks or samples in a window.
-LARGEST = 1 << 15
 
 
 def decode_config(data: Mapping[str, Any], cls: type[T], *, name: str = "configuration") -> T:

@@ -17,9 +17,10 @@ from typing import Any, Literal
 
 from timbrel.errors import ContractError
 
+#: Nothing has more: no frame values, no window samples, no network channels. It would only fill the memory.
+LARGEST = 1 << 15
+
 #: Factor that turns a logarithm of an amplitude of this kind into natural logarithms.
-#: No frames have as many values, and no windows as many samples; more would only fill the memory.
-_LARGEST = 1 << 15
 _TO_NATURAL_LOG = {"ln": 1.0, "log10": math.log(10.0), "db": math.log(10.0) / 20.0}
 
 
@@ -74,8 +75,8 @@ class FeatureSpec:
             if getattr(self, name) <= 0:
                 raise ContractError(f"{name} must be positive, not {getattr(self, name)}.")
         for name in ("hop", "dim", "n_fft"):
-            if getattr(self, name) > _LARGEST:
-                raise ContractError(f"{name} must be at most {_LARGEST}, not {getattr(self, name)}.")
+            if getattr(self, name) > LARGEST:
+                raise ContractError(f"{name} must be at most {LARGEST}, not {getattr(self, name)}.")
         if self.kind == "mel":
             self._check_mel()
         if self.kind == "waveform" and (self.hop, self.dim) != (1, 1):
@@ -98,8 +99,14 @@ class FeatureSpec:
         return self.sample_rate / self.hop
 
     def frames(self, samples: int) -> int:
-        """Number of frames that `samples` samples at this spec's rate give."""
-        if self.kind == "waveform" or (self.pad == "same" and self.kind == "mel"):
+        """Number of frames that `samples` samples at this spec's rate give, of a mel or a waveform.
+
+        Raises:
+            ContractError: it is learned; how many there are is the network's affair.
+        """
+        if self.kind == "learned":
+            raise ContractError("Only its network knows how many learned frames there are.")
+        if self.kind == "waveform" or self.pad == "same":
             return samples // self.hop
         return 1 + samples // self.hop
 

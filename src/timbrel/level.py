@@ -31,6 +31,17 @@ def follow_level(converted: Tensor, source: Tensor, hop: int) -> Tensor:
     return converted * curve[0, 0, : len(converted)].to(converted.dtype)
 
 
+def fitted(made: Tensor, source: Tensor, gain: float, hop: int) -> Tensor:
+    """What a network made of a source (L,), as long and as loud as it.
+
+    Args:
+        made: at the standard level, of about as many samples; what is missing at its end is silence.
+        gain: that brings the source to the standard level.
+    """
+    made = functional.pad(made, (0, max(0, len(source) - len(made))))[: len(source)]
+    return limit(follow_level(made, source * gain, hop) / gain)
+
+
 def limit(samples: Tensor) -> Tensor:
     """Bends what exceeds 0.9 of full scale, so that nothing is clipped."""
     excess = (samples.abs() - 0.9).clamp_min(0.0)

@@ -25,7 +25,7 @@ from timbrel.analysis import Analysis, analyse, first_speech
 from timbrel.audio import io
 from timbrel.audio.io import AudioWriter
 from timbrel.audio.windows import overlapping
-from timbrel.errors import CheckpointError, ConfigError, ContractError
+from timbrel.errors import ConfigError, ContractError
 from timbrel.methods import Heard, Method, build_method
 from timbrel.recordings import Recording
 from timbrel.references import doubts, gather
@@ -69,6 +69,7 @@ class VoiceConverter:
 
         Raises:
             CheckpointError: there is no such model, or it is damaged.
+            ConfigError: the machine lacks the device, or a part has a configuration that cannot be.
             ContractError: parts of it do not fit, or fit only with loss and `allow_lossy` is not set.
         """
         started = time.perf_counter()
@@ -336,13 +337,13 @@ def _of_heard(voice: Voice, heard: Heard) -> Voice:
 
 
 def find_device(name: str) -> torch.device:
-    """A device by name, "auto" for cuda where it is and else the CPU; raises CheckpointError if the machine
-    lacks it."""
+    """A device by name, "auto" for cuda where it is and else the CPU; raises ConfigError if the machine lacks
+    it."""
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device("cuda" if available["cuda"] else "cpu")
     if not available.get(name, False):
-        raise CheckpointError(
+        raise ConfigError(
             f'This machine has no device "{name}": use one of '
             f"{', '.join(device for device, there in available.items() if there)}."
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from timbrel.errors import AudioError, ConfigError
+from timbrel.errors import ConfigError
 from timbrel.steering import check_weight
 from timbrel.voice import SUFFIX, Voice
 
@@ -54,10 +54,9 @@ def target_voice(converter: VoiceConverter, targets: Sequence[Target], *, denois
     """The voice of a saved file, of recordings of one person heard together, or a blend by weights.
 
     Raises:
-        AudioError: a recording cannot be used, or a saved voice is given together with something else and
-            without weights.
+        AudioError: a recording cannot be used.
         CheckpointError: a saved voice is missing or damaged.
-        ConfigError: a saved voice is to be denoised.
+        ConfigError: a saved voice is to be denoised, or given with something else and without weights.
         ContractError: a voice in a blend was made by another model.
     """
     if all(target.weight is not None for target in targets):
@@ -83,7 +82,7 @@ def _voice(converter: VoiceConverter, targets: Sequence[Target], denoise: bool) 
     if not saved:
         return converter.enrol(*paths, denoise=denoise)
     if len(paths) > 1:
-        raise AudioError(
+        raise ConfigError(
             "A saved voice cannot be joined with another target: give it alone, give each a weight "
             f"({saved[0].name}:0.5), or enrol all recordings of the speaker together."
         )

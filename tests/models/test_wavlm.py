@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from timbrel.contract import FeatureSpec
-from timbrel.errors import CheckpointError, ConfigError
+from timbrel.errors import ConfigError
 from timbrel.models import ContentEncoder, content
 from timbrel.models.content import content_frames
 from timbrel.models.phonetic import PhoneticConfig, PhoneticEncoder
@@ -121,7 +121,7 @@ def test_the_bundled_kind_hears_all_at_one_level() -> None:
 
 def test_without_transformers_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(CheckpointError, match=r"pip install 'timbrel\[wavlm\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'timbrel\[wavlm\]'"):
         WavLM(LARGE)
 
 

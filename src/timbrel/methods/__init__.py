@@ -9,11 +9,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from timbrel import registry
 from timbrel.analysis import Analysis
@@ -37,6 +37,8 @@ ALLOWED_LOSSES = "allowed_losses"
 
 #: Of references, for methods that attend to each second of them or average over all.
 REFERENCE_SECONDS = 180.0
+
+N = TypeVar("N", bound=nn.Module)
 
 #: Takes a window, in samples, and the source's samples from its context_start to its context_stop;
 #: gives the converted samples of the window itself.
@@ -139,6 +141,20 @@ def join_parts(parts: dict[str, Checkpoint], device: torch.device, allow_lossy: 
     module, _, name = METHODS[converter.family].partition(":")
     method: Method = getattr(importlib.import_module(module), name).of(parts, device, allow_lossy)
     return method
+
+
+def built(checkpoint: Checkpoint, kind: type[N], device: torch.device) -> N:
+    """The network of a part, which is not trained here.
+
+    Raises:
+        CheckpointError: it is of another kind.
+    """
+    network = registry.build(checkpoint)
+    if not isinstance(network, kind):
+        raise CheckpointError(
+            f'"{checkpoint.path}" holds a {checkpoint.family}, where the pipeline needs a {kind.__name__}.'
+        )
+    return network.to(device).requires_grad_(False)
 
 
 def part(parts: dict[str, Checkpoint], role: str) -> Checkpoint:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from timbrel import registry
 from timbrel.analysis import Analysis, analyse, first_speech, first_speech_frame
 from timbrel.audio.mel import MelSpectrogram
 from timbrel.checkpoint import Checkpoint, fingerprint
-from timbrel.errors import CheckpointError
 from timbrel.level import REACH
-from timbrel.methods import REFERENCE_SECONDS, Heard, Speak, part
+from timbrel.methods import REFERENCE_SECONDS, Heard, Speak, built, part
 from timbrel.methods.blending import blend_known, pool_frames
 from timbrel.methods.correcting import Reference, residuals
 from timbrel.methods.joints import joints, require
@@ -32,8 +29,6 @@ from timbrel.voice import Voice
 _HEARD_SECONDS = 16.0
 #: What a voice's frames are called that tell what a converter gets wrong of it; its fingerprint follows.
 _RESIDUAL = "residual-"
-
-N = TypeVar("N", bound=nn.Module)
 
 
 class AttendingMethod:
@@ -68,10 +63,10 @@ class AttendingMethod:
     @classmethod
     def of(cls, parts: dict[str, Checkpoint], device: torch.device, allow_lossy: bool) -> AttendingMethod:
         """From the checkpoints of a pipeline; no joint has a bridge, so there is no loss to allow."""
-        converter = _built(part(parts, "converter"), Converter, device)
+        converter = built(part(parts, "converter"), Converter, device)
         mel = MelSpectrogram(converter.config.mel).to(device)
-        content = _built(part(parts, "content"), PhoneticEncoder, device)
-        speaker = _built(part(parts, "speaker"), ConvSpeakerEncoder, device)
+        content = built(part(parts, "content"), PhoneticEncoder, device)
+        speaker = built(part(parts, "speaker"), ConvSpeakerEncoder, device)
         return cls(Networks(content, speaker, converter, mel, device))
 
     def hear(self, references: Sequence[Tensor]) -> Heard:
@@ -161,12 +156,3 @@ def _mean_of_speech(frames: dict[str, Tensor]) -> Tensor:
 def _kept(frames: dict[str, Tensor]) -> dict[str, Tensor]:
     """In half precision: a voice is half as large, and what is said in it differs by a noise 74 dB lower."""
     return {kind: one.half() if one.is_floating_point() else one for kind, one in frames.items()}
-
-
-def _built(checkpoint: Checkpoint, kind: type[N], device: torch.device) -> N:
-    network = registry.build(checkpoint)
-    if not isinstance(network, kind):
-        raise CheckpointError(
-            f'"{checkpoint.path}" holds a {checkpoint.family}, where the pipeline needs a {kind.__name__}.'
-        )
-    return network.to(device).requires_grad_(False)

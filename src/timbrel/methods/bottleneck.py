@@ -13,16 +13,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from timbrel import registry
 from timbrel.analysis import Analysis, opening
 from timbrel.audio.mel import MelSpectrogram
 from timbrel.audio.windows import Window
 from timbrel.checkpoint import Checkpoint
-from timbrel.errors import CheckpointError, ContractError
-from timbrel.level import follow_level, limit
-from timbrel.methods import REFERENCE_SECONDS, Heard, Speak, part
+from timbrel.errors import ContractError
+from timbrel.level import fitted
+from timbrel.methods import REFERENCE_SECONDS, Heard, Speak, built, part
 from timbrel.methods.blending import blend_known
 from timbrel.methods.joints import joints, require
 from timbrel.methods.listening import Listener
@@ -63,9 +61,7 @@ class BottleneckMethod:
     @classmethod
     def of(cls, parts: dict[str, Checkpoint], device: torch.device, allow_lossy: bool) -> BottleneckMethod:
         """From the checkpoints of a pipeline, or from one of AutoVC and what lies in its directory."""
-        autovc = registry.build(part(parts, "converter")).to(device).requires_grad_(False)
-        if not isinstance(autovc, AutoVC):
-            raise CheckpointError(f'"{parts["converter"].path}" holds no AutoVC.')
+        autovc = built(part(parts, "converter"), AutoVC, device)
         if "speaker" not in parts:
             raise ContractError(
                 f"{parts['converter'].path} has no speaker encoder beside it: AutoVC wants the vectors of "
@@ -100,12 +96,9 @@ class BottleneckMethod:
         target = self._on_device(voice.embeddings[self.speaker_fingerprint])
 
         def speak(window: Window, samples: Tensor) -> Tensor:
-            levelled = samples * analysis.gain
-            mel = self._front(self._on_device(levelled))
+            mel = self._front(self._on_device(samples * analysis.gain))
             mel = self._autovc.convert(mel, own, target, window.context_start // self.hop)
-            made = self._vocode(mel)
-            made = functional.pad(made, (0, max(0, len(samples) - len(made))))[: len(samples)]
-            return limit(follow_level(made, levelled, self.hop)[window.inner] / analysis.gain)
+            return fitted(self._vocode(mel), samples, analysis.gain, self.hop)[window.inner]
 
         return speak
 

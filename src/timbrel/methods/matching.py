@@ -21,7 +21,7 @@ from timbrel.audio.trim import sounding
 from timbrel.audio.windows import Window
 from timbrel.checkpoint import Checkpoint
 from timbrel.errors import CheckpointError
-from timbrel.level import REACH, follow_level, limit
+from timbrel.level import REACH, fitted
 from timbrel.methods import Heard, Speak, part
 from timbrel.methods.blending import blend_known, frames_of_each, pool_frames, sum_weighted
 from timbrel.methods.content import content_encoder
@@ -125,10 +125,9 @@ class MatchingMethod:
             heard = self._heard(samples * self._gain(analysis))[start:stop]
             made = self._vocoder(change(heard)[None])[0].cpu()
             own = samples[start * self.hop : stop * self.hop]
-            made = functional.pad(made, (0, max(0, len(own) - len(made))))[: len(own)]
-            levelled = follow_level(made, own * analysis.gain, self.hop)
             first = window.start - window.context_start - start * self.hop
-            return limit(levelled[first : first + window.stop - window.start] / analysis.gain)
+            whole = fitted(made, own, analysis.gain, self.hop)
+            return whole[first : first + window.stop - window.start]
 
         return speak
 

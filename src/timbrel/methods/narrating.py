@@ -13,7 +13,7 @@ from torch.nn import functional
 from timbrel.analysis import Analysis
 from timbrel.audio.mel import MelSpectrogram
 from timbrel.audio.windows import Window
-from timbrel.level import REACH, follow_level, limit
+from timbrel.level import REACH, fitted
 from timbrel.methods.blending import frames_of_each, sum_weighted
 from timbrel.methods.correcting import Correction
 from timbrel.methods.melody import in_voice
@@ -151,9 +151,7 @@ class Narration:
         # What the level of the inner part depends on.
         inner = range(window.start // self._hop, -(-window.stop // self._hop))
         made = self._say(piece, _around(inner, REACH + 1, piece))
-        made = functional.pad(made, (0, max(0, len(samples) - len(made))))[: len(samples)]
-        levelled = follow_level(made, samples * self._analysis.gain, self._hop)
-        return limit(levelled[window.inner] / self._analysis.gain)
+        return fitted(made, samples, self._analysis.gain, self._hop)[window.inner]
 
     def _say(self, piece: _Piece, wanted: range) -> Tensor:
         """A piece of T frames -> converted samples (hop * T - hop / 2,), of which those of the wanted frames

@@ -16,13 +16,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from timbrel import checkpoint as checkpoints
-from timbrel import registry
 from timbrel.analysis import Analysis
 from timbrel.audio.windows import Window
 from timbrel.checkpoint import Checkpoint
-from timbrel.errors import CheckpointError, ContractError
-from timbrel.level import follow_level, limit
-from timbrel.methods import REFERENCE_SECONDS, Heard, Speak, part
+from timbrel.errors import ContractError
+from timbrel.level import fitted
+from timbrel.methods import REFERENCE_SECONDS, Heard, Speak, built, part
 from timbrel.methods.blending import blend_known, sum_weighted
 from timbrel.methods.content import content_encoder
 from timbrel.methods.joints import joints, require
@@ -74,9 +73,7 @@ class QuantisedMethod:
     @classmethod
     def of(cls, parts: dict[str, Checkpoint], device: torch.device, allow_lossy: bool) -> QuantisedMethod:
         """From the checkpoints of a pipeline; without a vocoder Griffin-Lim stands in."""
-        vqvc = registry.build(part(parts, "converter")).to(device)
-        if not isinstance(vqvc, VQVC):
-            raise CheckpointError(f'"{parts["converter"].path}" holds no VQVC.')
+        vqvc = built(part(parts, "converter"), VQVC, device)
         learned = vqvc.spec_in.kind == "learned"
         content = content_encoder(part(parts, "content"), device) if learned else None
         return cls(vqvc, content, vocoder_of(parts, vqvc.spec_out, device), device, allow_lossy)
@@ -109,10 +106,7 @@ class QuantisedMethod:
             features = self._features(samples, analysis.gain)
             code = self._vqvc.encode(features, 1 + len(samples) // self.hop)
             mel = self._vqvc.decode(code.content, vector, code.frames)
-            made = self._vocode(mel)
-            made = functional.pad(made, (0, max(0, len(samples) - len(made))))[: len(samples)]
-            levelled = follow_level(made, samples * analysis.gain, self.hop)
-            return limit(levelled[window.inner] / analysis.gain)
+            return fitted(self._vocode(mel), samples, analysis.gain, self.hop)[window.inner]
 
         return speak
 

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from timbrel.config import require_sizes
+from timbrel.errors import ConfigError
 from timbrel.models.knn import QUERIES, matched
 
 #: Directions in which the frames vary by less than a millionth of the most are taken for noise.
@@ -43,7 +44,9 @@ class LinearConfig:
 
     def __post_init__(self) -> None:
         require_sizes(self, "rank", least=0)
-        require_sizes(self, "neighbours", "frames")
+        require_sizes(self, "neighbours")
+        if self.frames < 1:
+            raise ConfigError(f"frames must be at least 1, not {self.frames}.")
 
 
 class Linear(nn.Module):

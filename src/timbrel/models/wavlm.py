@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from timbrel.config import require_sizes
 from timbrel.contract import FeatureSpec
-from timbrel.errors import CheckpointError, ConfigError
+from timbrel.errors import ConfigError
 from timbrel.models.layers import fold_weight_norm
 
 WAVEFORM = FeatureSpec(kind="waveform", sample_rate=16000, hop=1, dim=1)
@@ -108,7 +108,7 @@ class WavLM(nn.Module):
     in kNN-VC's training, so that a vocoder of hop 320 gives no less than L samples.
 
     Raises:
-        CheckpointError: `transformers` is not installed.
+        ConfigError: `transformers` is not installed.
     """
 
     family = "wavlm"
@@ -147,7 +147,7 @@ def _transformer(config: WavLMConfig) -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise CheckpointError("WavLM needs transformers: pip install 'timbrel[wavlm]'.") from error
+        raise ConfigError("WavLM needs transformers: pip install 'timbrel[wavlm]'.") from error
     count = len(config.conv_kernels)
     sizes = transformers.WavLMConfig(
         hidden_size=config.width,
