@@ -14,6 +14,7 @@ from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
 from timbrel.models import Vocoder
 from timbrel.models.hifigan import HiFiGAN, HiFiGANConfig
+from timbrel.models.layers import add_weight_norm, fold_weight_norm
 
 SPEC = PRESETS["hifigan-22k"]
 TINY = FeatureSpec(kind="learned", sample_rate=16000, hop=16, dim=6, encoder="test")
@@ -39,7 +40,7 @@ def test_published_sizes(
     model = HiFiGAN(preset(SPEC))
     assert sum(parameter.numel() for parameter in model.parameters()) == folded
     assert len(model.state_dict()) == entries * 2 // 3
-    model.add_weight_norm()
+    add_weight_norm(model)
     assert sum(parameter.numel() for parameter in model.parameters()) == normed
     assert len(model.state_dict()) == entries
 
@@ -50,7 +51,7 @@ def test_published_size_of_knn_vc() -> None:
     assert (config.upsample_rates, config.upsample_kernels) == ((10, 8, 2, 2), (20, 16, 4, 4))
     model = HiFiGAN(config)
     assert sum(parameter.numel() for parameter in model.parameters()) == 16_523_393
-    model.add_weight_norm()
+    add_weight_norm(model)
     assert sum(parameter.numel() for parameter in model.parameters()) == 16_533_506
     assert len(model.state_dict()) == 236
 
@@ -77,8 +78,8 @@ def test_folded_names_and_shapes_are_the_official_ones() -> None:
                 for kind in ("convs1", "convs2"):
                     expected[f"resblocks.{3 * stage + branch}.{kind}.{layer}"] = (after, after, size)
     model = HiFiGAN(config)
-    model.add_weight_norm()
-    model.fold_weight_norm()
+    add_weight_norm(model)
+    fold_weight_norm(model)
     state = model.state_dict()
     assert {f"{name}.{part}" for name in expected for part in ("weight", "bias")} == set(state)
     assert {name: tuple(state[f"{name}.weight"].shape) for name in expected} == expected
@@ -119,9 +120,9 @@ def test_weight_norm_does_not_change_the_output() -> None:
     model = _tiny()
     features = torch.randn(1, 5, 6)
     before = model(features)
-    model.add_weight_norm()
+    add_weight_norm(model)
     torch.testing.assert_close(model(features), before)
-    model.fold_weight_norm()
+    fold_weight_norm(model)
     torch.testing.assert_close(model(features), before)
 
 

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+#: By how much the layer between the two linear ones is wider than a frame.
+_WIDER = 3
+
 
 class ConvNeXtBlock(nn.Module):
     """(B, T, D) -> (B, T, D): depthwise convolution, LayerNorm, two linear layers, residual.
@@ -19,12 +22,12 @@ class ConvNeXtBlock(nn.Module):
     block built with `condition_dim` 0 takes none.
     """
 
-    def __init__(self, dim: int, kernel: int = 7, expansion: int = 3, condition_dim: int = 0) -> None:
+    def __init__(self, dim: int, kernel: int = 7, condition_dim: int = 0) -> None:
         super().__init__()
         self.depthwise = nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=dim)
         self.norm = nn.LayerNorm(dim)
-        self.expand = nn.Linear(dim, expansion * dim)
-        self.project = nn.Linear(expansion * dim, dim)
+        self.expand = nn.Linear(dim, _WIDER * dim)
+        self.project = nn.Linear(_WIDER * dim, dim)
         self.film = nn.Linear(condition_dim, 2 * dim) if condition_dim else None
         # Each block starts near the identity, which lets a deep stack learn from the first step.
         self.gain = nn.Parameter(torch.full((dim,), 0.1))

@@ -2,7 +2,7 @@
 
 Transposed convolutions raise the frame rate step by step to the sample rate; after each, the mean
 of several residual blocks of different reach. With plain weights (as built, or after
-`fold_weight_norm`) the parameters have the official names and shapes.
+`layers.fold_weight_norm`) the parameters have the official names and shapes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional
 from timbrel.config import require_sizes
 from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
-from timbrel.models.layers import Span, add_weight_norm, fold_weight_norm
+from timbrel.models.layers import Span
 
 _SLOPE = 0.1
 # The official generator leaves the last activation at PyTorch's default.
@@ -109,7 +109,7 @@ class HiFiGANConfig:
 class HiFiGAN(nn.Module):
     """Frames (B, T, D) -> waveform (B, T * hop) within [-1, 1].
 
-    Built with plain weights, as a checkpoint stores them; training calls `add_weight_norm` first.
+    Built with plain weights, as a checkpoint stores them; training calls `layers.add_weight_norm` first.
     """
 
     family = "hifigan"
@@ -157,14 +157,6 @@ class HiFiGAN(nn.Module):
             span = self._widest_block(span)
             span = span.before_upsampling(kernel, rate, (kernel - rate) // 2)
         return span.before_convolution(7).reach
-
-    def add_weight_norm(self) -> None:
-        """Reparametrises all convolutions for training."""
-        add_weight_norm(self)
-
-    def fold_weight_norm(self) -> None:
-        """Makes the weights plain again: faster, and the official names."""
-        fold_weight_norm(self)
 
     def _widest_block(self, span: Span) -> Span:
         def through(kernel: int, dilations: tuple[int, ...]) -> Span:

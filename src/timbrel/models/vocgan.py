@@ -23,7 +23,7 @@ from timbrel.audio.mel import compress
 from timbrel.config import require_sizes
 from timbrel.contract import FeatureSpec
 from timbrel.errors import ConfigError
-from timbrel.models.layers import Span, add_weight_norm, fold_weight_norm
+from timbrel.models.layers import Span
 
 _SLOPE = 0.2
 #: The mel is shifted and scaled so as to be roughly within -1 and 1: (x + 5) / 5.
@@ -82,7 +82,7 @@ class VocGANConfig:
 class VocGAN(nn.Module):
     """Frames (B, T, D) -> waveform (B, T * hop) within [-1, 1].
 
-    Built with plain weights, as a checkpoint stores them; training calls `add_weight_norm` first.
+    Built with plain weights, as a checkpoint stores them; training calls `layers.add_weight_norm` first.
     """
 
     family = "vocgan"
@@ -148,14 +148,6 @@ class VocGAN(nn.Module):
             span = span.before_upsampling(2 * factor, factor, factor // 2 + factor % 2)
             rate //= factor
         return max(*skips, span.before_convolution(2 * _EDGE + 1).reach)
-
-    def add_weight_norm(self) -> None:
-        """Reparametrises all convolutions for training."""
-        add_weight_norm(self)
-
-    def fold_weight_norm(self) -> None:
-        """Makes the weights plain again: faster, and the official names."""
-        fold_weight_norm(self)
 
     def _stages(self, features: Tensor) -> Iterator[Tensor]:
         """What each stage makes, (B, C, T * rate)."""

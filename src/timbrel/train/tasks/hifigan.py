@@ -9,6 +9,7 @@ from timbrel import registry
 from timbrel.errors import ConfigError
 from timbrel.models.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from timbrel.models.hifigan import HiFiGAN, HiFiGANConfig
+from timbrel.models.layers import add_weight_norm
 from timbrel.train.data import Data, check_sample_rate
 from timbrel.train.frames import Frames, frames_of
 from timbrel.train.tasks.vocoder import VocoderTask, Weights, front_end
@@ -55,7 +56,7 @@ def build(settings: Settings, data: Data) -> VocoderTask:
     sizes = {"v1": HiFiGANConfig.v1, "v2": HiFiGANConfig.v2, "v3": HiFiGANConfig.v3}
     config = sizes[settings.size](learned.spec if learned else spec)
     generator = HiFiGAN(replace(config, projection=settings.projection))
-    generator.add_weight_norm()
+    add_weight_norm(generator)
     discriminators = (
         MultiPeriodDiscriminator(width=settings.period_width),
         MultiScaleDiscriminator(width=settings.scale_width),

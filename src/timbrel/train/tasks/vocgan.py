@@ -15,7 +15,7 @@ from torch import Tensor
 
 from timbrel.config import decode_config, encode_config
 from timbrel.models.discriminators import Judgement
-from timbrel.models.layers import folded_state_dict
+from timbrel.models.layers import add_weight_norm, folded_state_dict
 from timbrel.models.losses import joint_discriminator, joint_feature_matching, joint_generator
 from timbrel.models.vocgan import VocGAN, VocGANConfig, for_use
 from timbrel.models.vocgan_discriminators import HierarchicalDiscriminator
@@ -59,7 +59,7 @@ def build(settings: Settings, data: Data) -> VocGANTask:
     check_sample_rate(data, spec.sample_rate)
     tables = {"spec_in": encode_config(spec), "side_outputs": True, **settings.model}
     generator = VocGAN(decode_config(tables, VocGANConfig, name="settings.model"))
-    generator.add_weight_norm()
+    add_weight_norm(generator)
     divisors = generator.config.divisors
     judges = HierarchicalDiscriminator(spec.dim, divisors, settings.scales, settings.discriminator_width)
     return VocGANTask(generator, judges, settings.weights)
