@@ -10,6 +10,7 @@ import numpy as np
 
 from timbrel.corpora import AUDIO_SUFFIXES
 from timbrel.errors import AudioError, ContractError, CorpusError
+from timbrel.likeness import unit
 from timbrel.verification.hearing import Hearing, Progress
 from timbrel.verification.scoring import Cohort, Scorer
 from timbrel.voice import SUFFIX, Voice
@@ -117,4 +118,4 @@ def _enrolled(path: Path, hearing: Hearing) -> np.ndarray:
             f"{hearing.name} ({hearing.fingerprint}): enrol it again, or name that model with --model."
         )
     vector = voice.embeddings[hearing.fingerprint].float().numpy()
-    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), dtype=np.float32)
+    return unit(vector)
