@@ -24,7 +24,7 @@ from timbrel.evaluation.pairs import Pair
 from timbrel.evaluation.scoring import voices
 from timbrel.evaluation.statistics import LEAST_SPEAKERS
 from timbrel.evaluation.systems import System
-from timbrel.intervals import Rate, draws, expanded
+from timbrel.intervals import Rate, draws, limits
 from timbrel.registry import DEFAULT_MODEL
 from timbrel.verification import calibration
 from timbrel.verification.conversions import Verdict, judge
@@ -177,7 +177,8 @@ def _between(converted: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 def _limits(same: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> tuple[float | None, float | None]:
     """95 % interval of the equal error rate by drawing speakers, whose scores are counted in fine bins."""
-    if sum(len(own) > 0 for own in same) < LEAST_SPEAKERS:
+    speakers = sum(len(own) > 0 for own in same)
+    if speakers < LEAST_SPEAKERS:
         return None, None
     every = np.concatenate([*same, *other])
     edges = np.linspace(every.min(), every.max() + 1e-9, _BINS + 1)
@@ -195,6 +196,4 @@ def _limits(same: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> tuple[fl
     share = -gap[rows, after - 1] / (gap[rows, after] - gap[rows, after - 1])
     before = rejects[rows, after - 1]
     rates = before + share * (rejects[rows, after] - before)
-    tail = expanded(sum(len(own) > 0 for own in same))
-    low, high = np.quantile(rates, [tail, 1 - tail])
-    return float(low), float(high)
+    return limits(rates, speakers)

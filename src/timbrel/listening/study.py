@@ -132,11 +132,14 @@ class Study:
         return tuple(dict.fromkeys(sample.item for sample in self.samples))
 
     @property
+    def competitors(self) -> tuple[tuple[str, str], ...]:
+        """Every pair of systems, first-named first; references and anchors are none."""
+        return tuple(combinations((one.name for one in self.systems if one.role == "system"), 2))
+
+    @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Systems to compare in AB and ABX, first-named first."""
-        if self.comparisons:
-            return self.comparisons
-        return tuple(combinations((one.name for one in self.systems if one.role == "system"), 2))
+        return self.comparisons or self.competitors
 
     def system(self, name: str) -> System:
         """The system of that name."""
