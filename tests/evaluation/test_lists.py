@@ -77,12 +77,16 @@ def test_knn_vc_converts_five_of_each_speaker_to_everybody_else(corpus: list[Utt
     unseen = [one for one in corpus if one.split != "train"]
     for one in unseen:  # as in LibriSpeech test-clean, where nobody is trained on
         object.__setattr__(one, "split", "test")
+    # What macOS lays beside a recording is none.
+    (unseen[-1].path.parent / "._0.wav").write_bytes(b"what the Finder knows of 0.wav")
     found = build(unseen, Wanted("knn-vc"))
     # Four speakers have two recordings, two have seven that last long enough, of which five are taken.
     assert len(found) == (4 * 2 + 2 * 5) * 5
     assert len({(one.source.id, one.target.speaker) for one in found}) == len(found)
     of_eve = next(one for one in found if one.target.speaker == "eve")
     assert of_eve.references == (of_eve.target.path.parent,)
+    of_fox = next(one for one in found if one.target.speaker == "fox")
+    assert of_fox.references == (of_fox.target.path.parent,)
     of_ann = next(one for one in found if one.target.speaker == "ann")
     # Her folder also holds what she is not to be known by.
     assert [path.stem for path in of_ann.references] == ["2", "3"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from timbrel.corpora import AUDIO_SUFFIXES
+from timbrel.corpora import AUDIO_SUFFIXES, recordings_below
 from timbrel.errors import AudioError, ContractError, CorpusError
 from timbrel.likeness import unit
 from timbrel.verification.hearing import Hearing, Progress
@@ -103,9 +103,7 @@ def _voices(among: Path) -> Iterator[tuple[str, list[Path]]]:
 
 def _recordings(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(
-            one for one in path.rglob("*") if one.suffix.lower() in AUDIO_SUFFIXES and one.is_file()
-        )
+        return recordings_below(path)
     return [path] if path.suffix.lower() in AUDIO_SUFFIXES | {SUFFIX} else []
 
 
