@@ -72,7 +72,8 @@ class Findings:
     @property
     def counted(self) -> int:
         """How many ratings the figures are of."""
-        return sum(rating.listener not in self.left_out for rating in self.ratings)
+        out = self.left_out
+        return sum(rating.listener not in out for rating in self.ratings)
 
 
 def of_study(folder: Path) -> Findings:
