@@ -98,7 +98,7 @@ def test_a_given_file_that_cannot_be_decoded_is_a_pair_not_converted(
     (converted / "0001.wav").write_bytes(b"RIFF, or so it says")
     found = run(request_)
     (made,) = found.systems
-    assert list(made.problems or {}) == ["0001"]
+    assert list(made.problems) == ["0001"]
     assert [why for why in found.problems if why.startswith("made, 0001: ")]
     document = json.loads((request_.out / "results.json").read_text())
     assert "0001.wav" in document["systems"]["made"]["problems"]["0001"]

@@ -66,7 +66,6 @@ class Pair:
     def case(self, converted: Path) -> Case:
         """What a system made of this pair."""
         return Case(
-            id=self.id,
             source=self.source,
             target=self.target,
             converted=converted,

@@ -253,7 +253,7 @@ def _given(name: str, folder: Path, pairs: Sequence[Pair]) -> System:
 
 def _require_some(system: System) -> None:
     if not system.files:
-        problems = list((system.problems or {}).values())
+        problems = list(system.problems.values())
         pairs = counted(len(problems), "pair")
         raise EvaluationError(f"{system.name} converted none of {pairs}: {problems[0]}")
 
@@ -320,7 +320,7 @@ def _self_conversions(pairs: Sequence[Pair], hashes: Hashes) -> list[str]:
 
 def _problems(systems: Sequence[System], failures: Sequence[str], fooled: Spoofing) -> list[str]:
     unconverted = [
-        f"{system.name}, {name}: {why}" for system in systems for name, why in (system.problems or {}).items()
+        f"{system.name}, {name}: {why}" for system in systems for name, why in system.problems.items()
     ]
     return [*unconverted, *dict.fromkeys(failures), *([fooled.problem] if fooled.problem else [])]
 

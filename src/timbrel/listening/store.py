@@ -186,25 +186,18 @@ class Store:
         row = self._one("SELECT id FROM listeners WHERE link = ?", _hash(link))
         return row[0] if row else None
 
-    def listener(self, identity: str) -> Listener:
-        """The listener of that id."""
-        return next(self._listeners("WHERE id = ?", identity))
-
     def listeners(self) -> list[Listener]:
         """Everyone who joined, in the order of joining."""
-        return list(self._listeners(""))
-
-    def _listeners(self, where: str, *values: object) -> Iterator[Listener]:
         checks = "SELECT count(*) FROM ratings WHERE listener = id AND kind = 'attention'"
         rows = self._all(
             "SELECT id, number, (SELECT max(position) + 1 FROM ratings WHERE listener = id)"
             " = (SELECT count(*) FROM trials WHERE listener = id),"
-            f" ({checks} AND score = expected), ({checks}) FROM listeners {where} ORDER BY number",
-            *values,
+            f" ({checks} AND score = expected), ({checks}) FROM listeners ORDER BY number"
         )
-        for identity, number, finished, passed, asked in rows:
-            headphones = headphones_passed(self.tones(identity))
-            yield Listener(identity, number, bool(finished), headphones, passed, asked)
+        return [
+            Listener(identity, number, bool(finished), headphones_passed(self.tones(identity)), passed, asked)
+            for identity, number, finished, passed, asked in rows
+        ]
 
     # The headphone check
 
