@@ -41,7 +41,7 @@ class Interval:
 class Mean:
     """A mean of ratings.
 
-    Args:
+    Fields:
         ratings, listeners, samples: how many it is of.
         error: standard error; NaN as the intervals are None, with too few listeners or samples.
         freedom: degrees of freedom of `student`.

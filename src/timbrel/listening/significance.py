@@ -29,7 +29,7 @@ LEVEL = 0.05
 class Comparison:
     """Two systems in one test and condition.
 
-    Args:
+    Fields:
         difference: of scales, the mean of first minus second; of AB, the share that prefers the first; of
             ABX, the share of right answers.
         p: None where there are too few listeners or items.

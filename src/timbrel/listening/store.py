@@ -56,7 +56,7 @@ PRAGMA user_version = {FORMAT};
 class Rating:
     """One score.
 
-    Args:
+    Fields:
         listener: id of a `Listener`.
         sample: id of the `Sample`; for AB and ABX that of the first-named system.
         system: its name; for AB and ABX both names, "first/second".
@@ -81,7 +81,7 @@ class Rating:
 class Listener:
     """Someone who takes part.
 
-    Args:
+    Fields:
         headphones_passed: None if the check was not taken, or not to its end.
         attention_asked: how many attention checks have been answered, `attention_passed` of them rightly.
     """

@@ -43,7 +43,7 @@ MOST_SEED = 2**32 - 1
 class System:
     """One of what is compared.
 
-    Args:
+    Fields:
         role: a `reference` is known to be good (natural speech, the hidden reference of MUSHRA), an
             `anchor` is known to be bad; both are rated like any other and tell listeners apart from chance.
     """
@@ -57,7 +57,7 @@ class System:
 class Sample:
     """One recording that is rated.
 
-    Args:
+    Fields:
         id: names its file and nothing else; listeners never see it.
         item: the conversion it belongs to: samples of one item have the words and voices in common and differ
             in the system only.
@@ -98,7 +98,7 @@ class Attention:
 class Study:
     """All that a study has.
 
-    Args:
+    Fields:
         tests: in the order in which a listener takes them.
         systems: in the order of the tables; for AB and ABX the first-named is the one that stands first.
         comparisons: pairs of names of systems for AB and ABX; empty stands for every pair.
