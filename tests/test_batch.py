@@ -267,6 +267,7 @@ def test_two_rows_cannot_have_one_output(folder: Path) -> None:
         (b"source,target\n", "has no rows"),
         (b"source,target\n\xff\xfe.wav,b.wav\n", "cannot be read as a CSV"),
         (b'source,target\n"a.wav,b.wav\n', "cannot be read as a CSV"),
+        (b"source,target\na.wav,b.wav\na.wav,b.wav,c.wav\n", "pairs.csv, line 3: the row has more cells"),
     ],
 )
 def test_a_table_that_is_none_is_refused(tmp_path: Path, content: bytes, text: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, t
 
-from timbrel.intervals import Rate, percent, rate_of_pairs, rate_of_speakers
+from timbrel.intervals import Rate, limits, percent, rate_of_pairs, rate_of_speakers
 
 
 def test_speakers_are_drawn_with_replacement() -> None:
@@ -39,6 +39,14 @@ def test_a_pair_counts_as_often_as_both_of_its_speakers_are_drawn() -> None:
     low, high = np.quantile(drawn, [tail, 1 - tail])
     assert found.low == pytest.approx(low, abs=0.015)
     assert found.high == pytest.approx(high, abs=0.015)
+
+
+def test_limits_are_moved_out_for_few_speakers() -> None:
+    drawn = np.linspace(0, 1, 1001)
+    # Hesterberg 2015, as above: the quantile of draws that are spread evenly is the share itself.
+    tail = norm.cdf(np.sqrt(5 / 4) * t.ppf(0.025, 4))
+    assert limits(drawn, 5) == pytest.approx((tail, 1 - tail))
+    assert limits(drawn, 100_000) == pytest.approx((0.025, 0.975), abs=1e-4)
 
 
 def test_trials_that_share_speakers_say_less_than_their_number() -> None:

@@ -23,7 +23,7 @@ _OCTAVE = float(np.log(2.0))
 class Analysis:
     """A whole recording at 16 kHz, seen once.
 
-    Attributes:
+    Fields:
         samples: their number.
         gain: brings the recording to `STANDARD_LEVEL`.
         log_f0: ln(F0 / Hz) at samples 0, 256, ..., (T + 1,) float32, carried on where there is no voice.

@@ -109,6 +109,9 @@ def read_pairs(table: Path, folder: Path) -> list[Row]:
                     f"{table} lacks the column {' and '.join(sorted(missing))} in its first line."
                 )
             cells = [(reader.line_num, row) for row in reader]
+            for number, row in cells:
+                if None in row:
+                    raise ConfigError(f"{table}, line {number}: the row has more cells than the header.")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{table} cannot be read as a CSV table: {error}.") from error
     if not cells:

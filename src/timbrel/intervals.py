@@ -76,11 +76,22 @@ def draws(speakers: int, seed: int, number: int = _DRAWS) -> np.ndarray:
 
 
 @lru_cache(maxsize=256)
-def expanded(count: int) -> float:
+def _expanded(count: int) -> float:
     """The tail of a percentile interval that is as wide as that of Student's t for so few."""
     from scipy.stats import norm, t
 
     return float(norm.cdf(math.sqrt(count / (count - 1)) * t.ppf(TAIL, count - 1)))
+
+
+def limits(drawn: np.ndarray, count: int) -> tuple[float, float]:
+    """Ends of the 95 % interval of a figure that was drawn again and again, from so few speakers.
+
+    Args:
+        drawn: (D,) the figure of each draw.
+    """
+    tail = _expanded(count)
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def _weighted(weights: np.ndarray, table: np.ndarray) -> np.ndarray:
@@ -98,6 +109,4 @@ def _rate(
     if usable.sum() < _DRAWS / 2:
         return Rate(float(errors / count), None, None)
     rates = drawn_errors[usable] / drawn_counts[usable]
-    tail = expanded(speakers)
-    low, high = np.quantile(rates, [tail, 1 - tail])
-    return Rate(float(errors / count), float(low), float(high))
+    return Rate(float(errors / count), *limits(rates, speakers))

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def unit(vector: np.ndarray) -> np.ndarray:
-    """A vector (E,) at length 1."""
+    """A vector (E,) at length 1; zeros stay zeros."""
     return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9))
 
 

@@ -30,7 +30,7 @@ MOST_WEIGHT = 1000.0
 class Steering:
     """What is asked of a conversion besides the voice.
 
-    Attributes:
+    Fields:
         f0: "target" moves mean and deviation of the source's ln F0 to the voice's; "keep" leaves both; a
             number shifts the pitch by so many semitones. The melody is the source's in each case, in
             semitones with the last two, and as much wider or narrower as the voice is with the first.

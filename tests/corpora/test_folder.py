@@ -17,7 +17,7 @@ def touch(root: Path, *names: str) -> None:
 
 
 def test_a_speaker_is_a_folder_and_a_clip_a_file_in_it(tmp_path: Path) -> None:
-    touch(tmp_path, "ada/b.wav", "ada/a.FLAC", "bob/chapter/c.opus", "bob/notes.md", "ada/.hidden.wav")
+    touch(tmp_path, "ada/b.wav", "ada/a.FLAC", "bob/chapter/c.opus", "bob/notes.md", "ada/._a.wav")
     found = folder.read(tmp_path)
     assert [(one.id, one.speaker) for one in found] == [
         ("ada/a", "ada"),
@@ -34,7 +34,7 @@ def test_a_transcript_beside_the_clip_is_taken(tmp_path: Path) -> None:
 
 
 def test_loose_recordings_are_named_as_what_is_wrong(tmp_path: Path) -> None:
-    touch(tmp_path, "a.wav", "b.wav")
+    touch(tmp_path, "a.wav", "b.wav", "._a.wav")
     with pytest.raises(
         CorpusError, match=r"expected one folder per speaker.*found 2 recordings directly in it"
     ):

@@ -31,6 +31,12 @@ def test_a_folder_stands_for_the_manifest_in_it(tmp_path: Path) -> None:
     assert [one.id for one in manifest.read(tmp_path)] == ["ada/x"]
 
 
+def test_spaces_after_commas_are_none_of_a_cell(tmp_path: Path) -> None:
+    write(tmp_path / "manifest.csv", 'path, speaker, text\nx.wav, ada, "Well, yes."\n')
+    (found,) = manifest.read(tmp_path)
+    assert (found.id, found.text) == ("ada/x", "Well, yes.")
+
+
 def test_a_list_from_windows_is_read(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_bytes(b"\xef\xbb\xbfpath,speaker\r\nclips\\ada\\x.wav,ada\r\n")
     (found,) = manifest.read(tmp_path)
@@ -58,6 +64,7 @@ def test_without_splits_some_clips_are_held_out(tmp_path: Path) -> None:
         ("path,speaker\nx.wav,ada\n,ada\n", "line 3: path is empty"),
         ("path,speaker\nx.wav\n", "line 2: the row does not have as many cells"),
         ("path,speaker\nx.wav,ada,more\n", "line 2: the row does not have as many cells"),
+        ('path,speaker\n"x.wav,ada\n', "not a CSV in UTF-8: unexpected end of data"),
         ("path,speaker\nx.wav,../ada\n", "cannot be a file name"),
         ("path,speaker\na/x.wav,ada\nb/x.wav,ada\n", "both be called ada/x"),
     ],

@@ -9,6 +9,7 @@ import pytest
 
 from timbrel.corpora import Utterance
 from timbrel.errors import CorpusError
+from timbrel.evaluation import lists
 from timbrel.evaluation.lists import Wanted, build, table
 from timbrel.evaluation.pairs import read_pairs
 
@@ -76,15 +77,38 @@ def test_knn_vc_converts_five_of_each_speaker_to_everybody_else(corpus: list[Utt
     unseen = [one for one in corpus if one.split != "train"]
     for one in unseen:  # as in LibriSpeech test-clean, where nobody is trained on
         object.__setattr__(one, "split", "test")
+    # What macOS lays beside a recording is none.
+    (unseen[-1].path.parent / "._0.wav").write_bytes(b"what the Finder knows of 0.wav")
     found = build(unseen, Wanted("knn-vc"))
     # Four speakers have two recordings, two have seven that last long enough, of which five are taken.
     assert len(found) == (4 * 2 + 2 * 5) * 5
     assert len({(one.source.id, one.target.speaker) for one in found}) == len(found)
     of_eve = next(one for one in found if one.target.speaker == "eve")
     assert of_eve.references == (of_eve.target.path.parent,)
+    of_fox = next(one for one in found if one.target.speaker == "fox")
+    assert of_fox.references == (of_fox.target.path.parent,)
     of_ann = next(one for one in found if one.target.speaker == "ann")
     # Her folder also holds what she is not to be known by.
     assert [path.stem for path in of_ann.references] == ["2", "3"]
+
+
+def test_nothing_is_drawn_that_no_trial_needs(
+    corpus: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: Counter[str] = Counter()
+    draw = lists._hash
+
+    def counted(seed: int, name: str) -> str:
+        drawn[name] += 1
+        return draw(seed, name)
+
+    monkeypatch.setattr(lists, "_hash", counted)
+    found = build(corpus, Wanted(count=3))
+    sources = {name.rpartition(" ")[0] for name in drawn if name.startswith("source to ")}
+    assert sources == {f"source to {one.target.speaker}" for one in found}
+    drawn.clear()
+    build(corpus, Wanted("knn-vc"))
+    assert set(drawn.values()) == {1}
 
 
 def test_seed_vc_converts_every_source_to_every_voice(corpus: list[Utterance]) -> None:

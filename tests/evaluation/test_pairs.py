@@ -52,6 +52,13 @@ def test_all_columns_are_read(recordings: Path) -> None:
     assert (one.source_speaker, one.target_speaker, one.language) == ("Ann", "Bob", "en")
 
 
+def test_what_macos_lays_beside_a_recording_is_no_reference(recordings: Path) -> None:
+    (recordings / "bob" / "._a.wav").write_bytes(b"what the Finder knows of a.wav")
+    row = {"source": "ann/a.wav", "target": "bob/b.wav", "references": "bob"}
+    (one,) = read_pairs(write_table(recordings / "one.csv", [row]))
+    assert [path.name for path in one.references] == ["a.wav", "b.wav"]
+
+
 def test_in_one_folder_every_recording_is_a_speaker(tmp_path: Path) -> None:
     for place, name in enumerate("xyz"):
         tone(tmp_path / f"{name}.wav", 1.0, 100 + place)

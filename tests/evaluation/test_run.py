@@ -19,6 +19,7 @@ from timbrel.evaluation.systems import Wanted, check_names
 from timbrel.evaluation.voices import Spoofing
 
 from .conftest import tone
+from .fakes import Named
 
 
 @contextmanager
@@ -97,7 +98,7 @@ def test_a_given_file_that_cannot_be_decoded_is_a_pair_not_converted(
     (converted / "0001.wav").write_bytes(b"RIFF, or so it says")
     found = run(request_)
     (made,) = found.systems
-    assert list(made.problems or {}) == ["0001"]
+    assert list(made.problems) == ["0001"]
     assert [why for why in found.problems if why.startswith("made, 0001: ")]
     document = json.loads((request_.out / "results.json").read_text())
     assert "0001.wav" in document["systems"]["made"]["problems"]["0001"]
@@ -123,6 +124,27 @@ def test_a_pair_of_one_recording_counts_and_is_said_once(request_: Request, pair
     assert said.startswith("The source is its own target in 2 pairs (0000, 0001)")
     assert found.summary.figures["all pairs"]["made"]["seconds"].pairs == 3
     assert not found.systems[0].problems
+
+
+def test_a_reference_that_an_encoder_cannot_hear_is_said_once(
+    request_: Request, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tone(pairs.parent / "bob" / "deaf.wav", 1.0, 777.0)
+    heard = Named.embed
+
+    def embed(self: Named, path: Path) -> tuple[float, ...]:
+        if path.stem == "deaf":
+            raise ValueError("no voice")
+        return heard(self, path)
+
+    monkeypatch.setattr(Named, "embed", embed)
+    pairs.write_text(
+        "source,target,references\nann/a.wav,bob/b.wav,bob/deaf.wav\ncid/a.wav,bob/b.wav,bob/deaf.wav\n"
+    )
+    run(changed(request_, metrics=("named",)))
+    document = json.loads((request_.out / "results.json").read_text())
+    reference = pairs.parent / "bob" / "deaf.wav"
+    assert document["problems"] == [f"{reference}: the metric named failed (ValueError: no voice)."]
 
 
 def test_audio_that_does_not_fit_is_said_and_left_out(request_: Request) -> None:

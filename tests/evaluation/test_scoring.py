@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from timbrel.engines.local import Processes
-from timbrel.errors import EvaluationError
+from timbrel.errors import AudioError, EvaluationError
 from timbrel.evaluation import metrics
 from timbrel.evaluation.case import Case
 from timbrel.evaluation.hashes import Hashes
 from timbrel.evaluation.pairs import find_converted, read_pairs
-from timbrel.evaluation.scoring import choose, score
+from timbrel.evaluation.scoring import choose, score, voices
 
-from .fakes import Length, Parallel
+from .fakes import Length, Named, Parallel
 
 
 @pytest.fixture
@@ -76,6 +76,26 @@ def test_a_metric_that_fails_at_a_case_says_why_and_the_rest_goes_on(cases: list
     )
     assert "length" in found[2].values
     assert math.isnan(found[0].values["parallel"]["near"])
+
+
+def test_recordings_whose_voice_cannot_be_heard_say_why(recordings: Path) -> None:
+    class Deaf(Named):
+        def embed(self, path: Path) -> tuple[float, ...]:
+            if path.parent.name == "ann":
+                raise AudioError(f"{path} holds nothing.")
+            if path.parent.name == "bob":
+                raise ZeroDivisionError("by zero")
+            return super().embed(path)
+
+    ann, bob, cid = (recordings / name / "a.wav" for name in ("ann", "bob", "cid"))
+    found = voices(Deaf(), [ann, bob, cid], Hashes())
+    assert list(found.vectors) == [cid]
+    assert found.problems == {
+        ann: f"{ann} holds nothing.",
+        bob: f"{bob}: the metric named failed (ZeroDivisionError: by zero).",
+    }
+    # A failure is not kept: with another recording in its place it is heard.
+    assert list(voices(Named(), [ann, bob, cid], Hashes()).vectors) == [ann, bob, cid]
 
 
 def test_workers_give_the_same_scores(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:

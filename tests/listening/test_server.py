@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 
 pytest.importorskip("fastapi")
 
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from timbrel.errors import ConfigError
-from timbrel.listening import invitations, server, study
+from timbrel.listening import invitations, routes, server, study
 from timbrel.listening.hearing import recordings
 from timbrel.listening.scales import SCALES, TONES_SECONDS
 from timbrel.listening.store import Store
@@ -35,6 +37,16 @@ def test_a_listener_goes_through_all_tests(listener: Listener, store: Store, fol
     ratings = store.ratings()
     assert all(rating.score == 2 for rating in ratings if rating.test in ("mos", "smos", "smos4"))
     assert sum(rating.test == "mushra" for rating in ratings) == 2 * 3
+
+
+def test_the_addresses_that_are_told_are_those_there_are(folder: Path) -> None:
+    app = FastAPI()
+    session, invited = server.open_session(folder), invitations.load(folder)
+    for router in (routes.pages(), routes.joining(session, invited), routes.listening(session, invited)):
+        app.include_router(router)
+    there = {re.sub(r"\{\w+\}", "ANY", path) for path in app.openapi()["paths"]}
+    told = re.findall(r"^ +(?:GET|POST) +(\S+)", str(server.__doc__), re.MULTILINE)
+    assert {re.sub(r"[A-Z]+", "ANY", path) for path in told} == there
 
 
 def test_labels_are_those_of_p800(listener: Listener, trial: dict[str, Any]) -> None:

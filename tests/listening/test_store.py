@@ -84,24 +84,24 @@ def test_a_full_study_takes_nobody_new(store: Store) -> None:
 def test_attention_checks_are_counted_apart(store: Store) -> None:
     listener = join(store)
     store.rate(listener, TRIALS[0], [RATED], 2.5)
-    assert not store.listener(listener).finished
+    assert not store.listeners()[0].finished
     store.rate(listener, TRIALS[1], [Answer("check", "", "", "", 2, expected=3)], 2.5)
-    found = store.listener(listener)
+    found = store.listeners()[0]
     assert (found.attention_passed, found.attention_asked, len(store.ratings())) == (0, 1, 1)
     store.rate(listener, TRIALS[2], [Answer(one, "i", one, "seen", 50) for one in "bc"], 2.5)
-    assert store.listener(listener).finished
+    assert store.listeners()[0].finished
     assert store.position(listener) == store.trials(listener) == 3
 
 
 @pytest.mark.parametrize(("right", "passed"), [(6, True), (5, True), (4, False)])
 def test_five_of_six_pass_the_headphone_check(store: Store, right: int, passed: bool) -> None:
     listener = join(store)
-    assert store.listener(listener).headphones_passed is None
+    assert store.listeners()[0].headphones_passed is None
     store.begin_tones(listener, 0, [0, 1, 2, 0, 1, 2])
     for number, expected in enumerate((0, 1, 2, 0, 1, 2)):
-        assert store.listener(listener).headphones_passed is None
+        assert store.listeners()[0].headphones_passed is None
         store.answer_tone(listener, number, expected if number < right else (expected + 1) % 3)
-    assert store.listener(listener).headphones_passed is passed
+    assert store.listeners()[0].headphones_passed is passed
 
 
 def test_the_first_answer_to_a_tone_stands(store: Store) -> None:

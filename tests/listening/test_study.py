@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,22 @@ def test_a_study_has_a_sample_of_every_system_for_every_pair(made: Path) -> None
     }
     assert found.conditions == ("seen", "unseen")
     assert len(found.voices) == 2
-    assert found.pairs == (("baseline", "proposed"),)
+    assert found.pairs == found.competitors == (("baseline", "proposed"),)
+
+
+def test_recordings_are_found_by_id_and_by_item(made: Path, tmp_path: Path) -> None:
+    found = study.load(made)
+    for sample in found.samples:
+        assert found.sample(sample.id) is found.of_item(sample.item)[sample.system] is sample
+    with pytest.raises(KeyError, match="nobody"):
+        found.sample("nobody")
+    assert found.of_item("nothing") == {}
+    named = replace(found, comparisons=(("proposed", "natural"),), samples=found.samples[:1])
+    assert (named.pairs, named.competitors) == ((("proposed", "natural"),), (("baseline", "proposed"),))
+    # What was indexed is that of the study itself, and no part of what is written of it.
+    assert named.of_item("0001") == {}
+    study.save(found, tmp_path)
+    assert study.load(tmp_path) == found
 
 
 def test_only_the_pairs_that_are_asked_for_must_be_there(tmp_path: Path) -> None:

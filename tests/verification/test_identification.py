@@ -49,7 +49,10 @@ def test_the_bundled_encoder_knows_who_it_is(people: Path) -> None:
 
 def test_a_recording_is_never_compared_with_itself(people: Path, small_encoder: Path) -> None:
     asked = people / "first" / "0.wav"
+    # What macOS lays beside a recording is none.
+    (people / "second" / "._0.wav").write_bytes(b"what the Finder knows of 0.wav")
     found = identify(asked, people, Hearing(small_encoder))
+    assert len(found.excluded) == 1
     assert {one.name: one.recordings for one in found.candidates} == {"first": 2, "second": 3}
     assert "copy" in found.excluded[0]
 

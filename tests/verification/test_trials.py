@@ -97,6 +97,7 @@ def test_if_nothing_is_there_skipping_does_not_help(tmp_path: Path) -> None:
         ("t.csv", "", "found nothing"),
         ("t.csv", "label,first,second\nyes,a,b\n", "line 2: the label"),
         ("t.csv", "label,first,second\n1,a\n", "line 2"),
+        ("t.csv", "label,first,second\n1,a,b\n0,a,c,b\n", r"t\.csv, line 3: the row has more cells"),
         ("t.txt", "1 a b\n1 b c\n0 a c\n", "contradicts"),
         ("t.txt", "0 a b\n0 a a\n1 a b\n", "contradicts"),
     ],

@@ -37,6 +37,16 @@ class Utterance:
     problem: str = ""
 
 
+def recordings_below(folder: Path) -> list[Path]:
+    """All recordings that lie in a folder or below it, sorted."""
+    # On some file systems macOS keeps what it knows of one.wav beside it, as ._one.wav.
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
 def check_ids(utterances: Iterable[Utterance]) -> None:
     """Makes sure that ids are unique and can be file names.
 

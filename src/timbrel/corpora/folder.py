@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from timbrel.corpora import AUDIO_SUFFIXES, Utterance, check_ids, describe, read_text, with_held_out
+from timbrel.corpora import (
+    AUDIO_SUFFIXES,
+    Utterance,
+    check_ids,
+    describe,
+    read_text,
+    recordings_below,
+    with_held_out,
+)
 from timbrel.errors import CorpusError
 from timbrel.wording import counted
 
 
 def matches(root: Path) -> bool:
     """Whether there are folders in it with recordings somewhere below."""
-    return root.is_dir() and any(_recordings(path) for path in _speakers(root))
+    return root.is_dir() and any(recordings_below(path) for path in _speakers(root))
 
 
 def read(root: Path) -> list[Utterance]:
@@ -41,16 +49,8 @@ def _speaker(folder: Path) -> list[Utterance]:
     name = folder.name
     return [
         Utterance(f"{name}/{_name(path, folder)}", name, path, text=read_text(path.with_suffix(".txt")))
-        for path in _recordings(folder)
+        for path in recordings_below(folder)
     ]
-
-
-def _recordings(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
 
 
 def _name(path: Path, folder: Path) -> str:
@@ -59,7 +59,8 @@ def _name(path: Path, folder: Path) -> str:
 
 
 def _describe(root: Path, speakers: list[Path]) -> str:
-    loose = sum(path.suffix.lower() in AUDIO_SUFFIXES for path in root.iterdir())
+    names = (path for path in root.iterdir() if not path.name.startswith("."))
+    loose = sum(path.suffix.lower() in AUDIO_SUFFIXES for path in names)
     if loose:
         return f"{counted(loose, 'recording')} directly in it: move each speaker's into a folder of their own"
     if speakers:

@@ -35,7 +35,7 @@ def read(path: Path) -> list[Utterance]:
         raise CorpusError(f"{file}: no such file; expected a CSV with columns {', '.join(KNOWN)}.")
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            rows = csv.DictReader(stream)
+            rows = csv.DictReader(stream, skipinitialspace=True, strict=True)
             columns = rows.fieldnames or []
             _check_columns(file, columns)
             utterances = [_utterance(file, rows.line_num, row) for row in rows]

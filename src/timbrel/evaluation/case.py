@@ -11,14 +11,12 @@ class Case:
     """One conversion by one system.
 
     Fields:
-        id: names the pair; the same for every system.
         target: the recording of the wanted voice that the system was given.
         text: what the source says, where that is known.
         parallel: the target's speaker saying the source's words, where there is such a recording.
         language: as in the list of pairs, such as "en"; None if it is not said.
     """
 
-    id: str
     source: Path
     target: Path
     converted: Path

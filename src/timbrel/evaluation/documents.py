@@ -89,7 +89,7 @@ def _system(system: System) -> dict[str, Any]:
         "made_by": system.made_by,
         "converted": len(system.files),
         "speed": asdict(system.speed) if system.speed else None,
-        "problems": dict(system.problems or {}),
+        "problems": dict(system.problems),
     }
 
 

@@ -89,9 +89,10 @@ class _Corpus:
         return sorted(self.own, key=lambda name: _hash(self.seed, name))
 
     def recordings(self, speaker: str, purpose: str) -> Iterator[Utterance]:
-        """Those of a speaker that last neither too short nor too long."""
+        """Those of a speaker that last neither too short nor too long; nothing is sorted before the first
+        is asked for."""
         ordered = sorted(self.own[speaker], key=lambda one: _hash(self.seed, f"{purpose} {one.id}"))
-        return (one for one in ordered if self._lasts(one))
+        yield from (one for one in ordered if self._lasts(one))
 
     def kind(self, speaker: str) -> str:
         return "seen" if self.seen[speaker] else "unseen"
@@ -177,15 +178,17 @@ def _made(corpus: _Corpus, speakers: Sequence[tuple[str, str]], wanted: Wanted) 
 
 def _knn_vc(corpus: _Corpus, wanted: Wanted) -> Iterator[Trial]:
     each = wanted.count or KNN_VC_SOURCES
-    references = {name: _references(corpus, name) for name in corpus.own}
-    for speaker in sorted(corpus.own):
+    references = _references(corpus)
+    targets = {name: next(corpus.recordings(name, "target"), None) for name in sorted(corpus.own)}
+    for speaker in targets:
+        fitting = [
+            target
+            for name, target in targets.items()
+            if target is not None and _fits(corpus, speaker, name, wanted)
+        ]
         for source in islice(corpus.recordings(speaker, "source"), each):
-            for other in sorted(corpus.own):
-                if not _fits(corpus, speaker, other, wanted):
-                    continue
-                target = next(corpus.recordings(other, "target"), None)
-                if target is not None:
-                    yield _trial(corpus, source, target, None, references[other])
+            for target in fitting:
+                yield _trial(corpus, source, target, None, references[target.speaker])
 
 
 def _seed_vc(corpus: _Corpus, wanted: Wanted) -> Iterator[Trial]:
@@ -227,13 +230,19 @@ def _target(corpus: _Corpus, speaker: str, source: Utterance) -> Utterance | Non
     return next((one for one in own if not source.text or _words(one.text) != _words(source.text)), None)
 
 
-def _references(corpus: _Corpus, speaker: str) -> tuple[Path, ...]:
-    """All recordings of a speaker; the folder that holds them and nothing else, where there is one."""
-    own = [one.path for one in corpus.own[speaker]]
-    folder = Path(os.path.commonpath([path.parent for path in own]))
-    others = (one.path for name, rest in corpus.own.items() if name != speaker for one in rest)
-    alone = not any(path.is_relative_to(folder) for path in others)
-    return (folder,) if alone and set(recordings_at(folder)) == set(own) else tuple(sorted(own))
+def _references(corpus: _Corpus) -> dict[str, tuple[Path, ...]]:
+    """All recordings of each speaker; the folder that holds them and nothing else, where there is one."""
+    paths = {name: [one.path for one in own] for name, own in corpus.own.items()}
+    below: dict[Path, set[str]] = {}
+    for name, own in paths.items():
+        for folder in {folder for path in own for folder in path.parents}:
+            below.setdefault(folder, set()).add(name)
+    found = {}
+    for name, own in paths.items():
+        folder = Path(os.path.commonpath([path.parent for path in own]))
+        alone = below[folder] == {name} and set(recordings_at(folder)) == set(own)
+        found[name] = (folder,) if alone else tuple(sorted(own))
+    return found
 
 
 def _by_text(corpus: _Corpus, speaker: str) -> dict[str, Utterance]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from timbrel.corpora import AUDIO_SUFFIXES, is_file_name, one_line
+from timbrel.corpora import AUDIO_SUFFIXES, is_file_name, one_line, recordings_below
 from timbrel.errors import EvaluationError
 from timbrel.evaluation.case import Case
 from timbrel.files import resolved
@@ -66,7 +66,6 @@ class Pair:
     def case(self, converted: Path) -> Case:
         """What a system made of this pair."""
         return Case(
-            id=self.id,
             source=self.source,
             target=self.target,
             converted=converted,
@@ -140,10 +139,7 @@ def require_files(what: str, paths: Iterable[Path]) -> None:
 
 def recordings_at(path: Path) -> list[Path]:
     """A recording, or all recordings that lie in a folder or below it, sorted."""
-    if not path.is_dir():
-        return [path]
-    found = (one for one in path.rglob("*") if one.suffix.lower() in AUDIO_SUFFIXES and one.is_file())
-    return sorted(found)
+    return recordings_below(path) if path.is_dir() else [path]
 
 
 def _rows(table: Path) -> Sequence[tuple[int, Mapping[str, str]]]:

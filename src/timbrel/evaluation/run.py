@@ -30,7 +30,14 @@ from timbrel.evaluation.metrics.recordings import undecodable
 from timbrel.evaluation.pairs import OPTIONAL, PATHS, SEPARATOR, Pair, find_converted, read_pairs
 from timbrel.evaluation.summary import Scores, Summary
 from timbrel.evaluation.systems import COPY, SOURCE, System, Wanted, check_names, model_fingerprint
-from timbrel.evaluation.voices import EqualErrors, Spoofing, equal_errors, find_verifier, spoofing
+from timbrel.evaluation.voices import (
+    EqualErrors,
+    Spoofing,
+    equal_errors,
+    find_verifier,
+    spoofing,
+    true_voices,
+)
 from timbrel.files import resolved, write_text
 from timbrel.reporting.folder import rounded
 from timbrel.wording import counted
@@ -129,9 +136,9 @@ def evaluate(request: Request, engine: Engine | None, stage: Stage) -> Evaluatio
         scored = scoring.score(cases, chosen, hashes, engine, progress, download=request.download)
     scores = summary.gather(pairs, systems, metrics, scored)
     with stage("comparing voices") as progress:
-        equal = list(_equal_errors(pairs, systems, metrics, hashes, progress))
+        equal, unheard = _equal_errors(pairs, systems, metrics, hashes, progress)
         fooled = spoofing(pairs, systems, verifier)
-    failures = [why for one in scored for why in one.problems.values()]
+    failures = [*(why for one in scored for why in one.problems.values()), *unheard]
     found = Evaluation(
         table=request.table,
         list_hash=list_hash,
@@ -246,7 +253,7 @@ def _given(name: str, folder: Path, pairs: Sequence[Pair]) -> System:
 
 def _require_some(system: System) -> None:
     if not system.files:
-        problems = list((system.problems or {}).values())
+        problems = list(system.problems.values())
         pairs = counted(len(problems), "pair")
         raise EvaluationError(f"{system.name} converted none of {pairs}: {problems[0]}")
 
@@ -283,13 +290,20 @@ def _equal_errors(
     metrics: Sequence[Metric],
     hashes: Hashes,
     progress: Progress,
-) -> list[EqualErrors]:
+) -> tuple[list[EqualErrors], list[str]]:
+    """Of each encoder and system, and what could not be heard."""
     encoders = [metric for metric in metrics if isinstance(metric, SpeakerMetric)]
-    found = []
-    for number, (metric, system) in enumerate([(one, two) for one in encoders for two in systems]):
-        progress(number, len(encoders) * len(systems))
-        found.append(equal_errors(metric, pairs, system, hashes))
-    return [one for one in found if one]
+    found, problems = list[EqualErrors](), list[str]()
+    for number, metric in enumerate(encoders):
+        progress(number * len(systems), len(encoders) * len(systems))
+        true = true_voices(metric, pairs, hashes)
+        problems += true.problems
+        for place, system in enumerate(systems):
+            progress(number * len(systems) + place, len(encoders) * len(systems))
+            errors, unheard = equal_errors(true, pairs, system, hashes)
+            problems += unheard
+            found += [errors] if errors else []
+    return found, problems
 
 
 def _self_conversions(pairs: Sequence[Pair], hashes: Hashes) -> list[str]:
@@ -306,7 +320,7 @@ def _self_conversions(pairs: Sequence[Pair], hashes: Hashes) -> list[str]:
 
 def _problems(systems: Sequence[System], failures: Sequence[str], fooled: Spoofing) -> list[str]:
     unconverted = [
-        f"{system.name}, {name}: {why}" for system in systems for name, why in (system.problems or {}).items()
+        f"{system.name}, {name}: {why}" for system in systems for name, why in system.problems.items()
     ]
     return [*unconverted, *dict.fromkeys(failures), *([fooled.problem] if fooled.problem else [])]
 

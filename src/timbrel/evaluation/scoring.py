@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -24,6 +25,7 @@ from timbrel.evaluation.metrics import available as all_available
 _SCORES, _VOICES = "scores-1", "voices-1"
 
 Progress = Callable[[float, float], None]
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,19 @@ class Scored:
     number: int
     values: dict[str, dict[str, float]]
     problems: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """What a speaker metric heard of recordings.
+
+    Fields:
+        vectors: of unit length; recordings that it could not hear are missing.
+        problems: why they are, in sentences.
+    """
+
+    vectors: dict[Path, tuple[float, ...]]
+    problems: dict[Path, str]
 
 
 def choose(wanted: Sequence[str], *, download: bool = False) -> tuple[dict[str, Metric], dict[str, str]]:
@@ -87,7 +102,7 @@ def score(
     for metric in metrics:
         cache = Cache(_SCORES, _folder(metric))
         for number, key in enumerate(keys[metric.name]):
-            values = _decode(cache.get(key))
+            values = _decode(cache.get(key), dict[str, float])
             if values is not None:
                 found[number].values[metric.name] = values
     tasks = list(_missing(cases, metrics, found))
@@ -103,19 +118,25 @@ def score(
     return found
 
 
-def voices(metric: SpeakerMetric, paths: Sequence[Path], hashes: Hashes) -> dict[Path, tuple[float, ...]]:
-    """Unit vectors of recordings by a speaker metric; recordings that it cannot hear are left out."""
+def voices(metric: SpeakerMetric, paths: Sequence[Path], hashes: Hashes) -> Voices:
+    """Unit vectors of recordings by a speaker metric; one that it cannot hear has a problem instead.
+
+    Raises:
+        EvaluationError: a file cannot be read.
+    """
     cache = Cache(_VOICES, _folder(metric))
-    found = {}
+    found = Voices({}, {})
     for path in dict.fromkeys(paths):
-        kept = cache.get(hashes.of(path))
-        try:
-            vector = msgspec.msgpack.decode(kept, type=tuple[float, ...]) if kept else metric.embed(path)
-        except Exception:  # whatever a judge throws; `score` has said it of this file
-            continue
-        if not kept:
-            cache.put(hashes.of(path), msgspec.msgpack.encode(vector))
-        found[path] = vector
+        key = hashes.of(path)
+        vector = _decode(cache.get(key), tuple[float, ...])
+        if vector is None:
+            try:
+                vector = metric.embed(path)
+            except Exception as error:
+                found.problems[path] = _sentence(error, path, metric.name)
+                continue
+            cache.put(key, msgspec.msgpack.encode(vector))
+        found.vectors[path] = vector
     return found
 
 
@@ -131,9 +152,9 @@ def _key(metric: Metric, case: Case, hashes: Hashes) -> str:
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
 
 
-def _decode(payload: bytes | None) -> dict[str, float] | None:
+def _decode(payload: bytes | None, kind: type[Kept]) -> Kept | None:
     try:
-        return None if payload is None else msgspec.msgpack.decode(payload, type=dict[str, float])
+        return None if payload is None else msgspec.msgpack.decode(payload, type=kind)
     except msgspec.DecodeError:
         return None
 
@@ -164,17 +185,21 @@ def _measure(metrics: dict[str, Metric], task: Task) -> Scored:
     for name in task.metrics:
         try:
             measured = metrics[name].measure(task.case)
-        except TimbrelError as error:
-            scored.problems[name] = str(error)
         except Exception as error:
-            # Judges are others' code, which may raise anything on odd audio: hours of work go on without it.
-            kind = type(error).__name__
-            scored.problems[name] = f"{task.case.converted}: the metric {name} failed ({kind}: {error})."
+            scored.problems[name] = _sentence(error, task.case.converted, name)
         else:
             columns = {column.name for column in metrics[name].columns}
             values = {key: float(value) for key, value in measured.items()}
             scored.values[name] = {**dict.fromkeys(columns - values.keys(), math.nan), **values}
     return scored
+
+
+def _sentence(error: Exception, path: Path, metric: str) -> str:
+    """What is said of a failure; judges are others' code, which may raise anything on odd audio, and hours
+    of work go on without it."""
+    if isinstance(error, TimbrelError):
+        return str(error)
+    return f"{path}: the metric {metric} failed ({type(error).__name__}: {error})."
 
 
 def _lost(task: Task, reason: str) -> Scored:

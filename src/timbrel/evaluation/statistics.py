@@ -22,7 +22,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from timbrel.intervals import TAIL, Rate, draws, expanded
+from timbrel.intervals import TAIL, Rate, draws, limits
 
 _DRAWS = 4000
 #: Fewer speakers on one side, unless it is a single one, say nothing about others.
@@ -147,9 +147,8 @@ def _half_widths(terms: Sequence[Ratio], groups: np.ndarray, value: float, seed:
         drawn = drawn + sign * np.divide(
             weights @ sums.above, below, out=np.full(_DRAWS, np.nan), where=below > 0
         )
-    tail = expanded(count)
-    low, high = np.quantile(drawn[np.isfinite(drawn)], [tail, 1 - tail])
-    return max(0.0, value - float(low)), max(0.0, float(high) - value)
+    low, high = limits(drawn[np.isfinite(drawn)], count)
+    return max(0.0, value - low), max(0.0, high - value)
 
 
 @lru_cache(maxsize=16)

@@ -173,21 +173,15 @@ def _comparisons(scores: Scores, names: Sequence[str]) -> Iterator[Comparison]:
 
 def _corrected(found: list[Comparison]) -> Iterator[Comparison]:
     """With the p-values of Holm's method."""
-    everywhere = _holm([one.p for one in found])
+    everywhere = holm([one.p for one in found])
     of_column: dict[str, list[int]] = {}
     for place, one in enumerate(found):
         of_column.setdefault(one.column, []).append(place)
     within: dict[int, float | None] = {}
     for places in of_column.values():
-        within |= dict(zip(places, _holm([found[place].p for place in places]), strict=True))
+        within |= dict(zip(places, holm([found[place].p for place in places]), strict=True))
     for place, one in enumerate(found):
         yield replace(one, p_figure=within[place], p_all=everywhere[place])
-
-
-def _holm(chances: Sequence[float | None]) -> list[float | None]:
-    """`holm` of those that are there."""
-    raised = iter(holm([p for p in chances if p is not None]))
-    return [None if p is None else next(raised) for p in chances]
 
 
 def _ratio(scores: Scores, system: str, column: Column) -> tuple[np.ndarray, Ratio]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -63,7 +63,7 @@ class System:
     files: Mapping[str, Path]
     made_by: str = ""
     speed: Speed | None = None
-    problems: Mapping[str, str] | None = None
+    problems: Mapping[str, str] = field(default_factory=dict)
 
 
 def name_models(texts: Iterable[str]) -> list[Wanted]:

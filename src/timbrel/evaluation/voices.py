@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from timbrel.evaluation.pairs import Pair
 from timbrel.evaluation.scoring import voices
 from timbrel.evaluation.statistics import LEAST_SPEAKERS
 from timbrel.evaluation.systems import System
-from timbrel.intervals import Rate, draws, expanded
+from timbrel.intervals import Rate, draws, limits
 from timbrel.registry import DEFAULT_MODEL
 from timbrel.verification import calibration
 from timbrel.verification.conversions import Verdict, judge
@@ -36,7 +35,21 @@ from timbrel.verification.lists import Conversion
 _INDEPENDENT = "resemblyzer"
 _BINS = 2000
 
-Vectors = Mapping[Path, tuple[float, ...]]
+
+@dataclass(frozen=True, slots=True)
+class TrueVoices:
+    """True recordings of each target speaker as an encoder hears them.
+
+    Fields:
+        rows: (N, E) unit vectors by speaker, of recordings that can be heard.
+        same: cosines of every pair of a speaker's, by speaker.
+        problems: why others cannot be heard.
+    """
+
+    metric: SpeakerMetric
+    rows: Mapping[str, np.ndarray]
+    same: Mapping[str, np.ndarray]
+    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +78,37 @@ class Spoofing:
     problem: str = ""
 
 
-def equal_errors(
-    metric: SpeakerMetric, pairs: Sequence[Pair], system: System, hashes: Hashes
-) -> EqualErrors | None:
-    """By one encoder; None where no target speaker has two recordings, or nothing was converted."""
+def true_voices(metric: SpeakerMetric, pairs: Sequence[Pair], hashes: Hashes) -> TrueVoices:
+    """What one encoder hears in the true recordings of the list, the same for every system."""
     own = _recordings(pairs, hashes)
-    converted = [(pair.target_speaker, system.files[pair.id]) for pair in pairs if pair.id in system.files]
-    true_paths = [path for paths in own.values() for path in paths]
-    vectors = voices(metric, [*true_paths, *(path for _, path in converted)], hashes)
-    same = {name: _within(paths, vectors) for name, paths in own.items()}
+    heard = voices(metric, [path for paths in own.values() for path in paths], hashes)
+    rows = {name: _rows(paths, heard.vectors) for name, paths in own.items()}
+    same = {name: _within(vectors) for name, vectors in rows.items()}
+    return TrueVoices(metric, rows, same, tuple(heard.problems.values()))
+
+
+def equal_errors(
+    true: TrueVoices, pairs: Sequence[Pair], system: System, hashes: Hashes
+) -> tuple[EqualErrors | None, tuple[str, ...]]:
+    """By one encoder, and why conversions are left out that it cannot hear.
+
+    None where no target speaker has two recordings, or nothing was converted.
+    """
+    converted: dict[str, list[Path]] = {name: [] for name in true.rows}
+    for pair in pairs:
+        if pair.id in system.files:
+            converted[pair.target_speaker].append(system.files[pair.id])
+    heard = voices(true.metric, [path for paths in converted.values() for path in paths], hashes)
+    problems = tuple(heard.problems.values())
     other = {
-        name: _between([path for to, path in converted if to == name], own[name], vectors) for name in own
+        name: _between(_rows(paths, heard.vectors), true.rows[name]) for name, paths in converted.items()
     }
-    genuine, made = (np.concatenate([*scores.values(), np.zeros(0)]) for scores in (same, other))
+    genuine, made = (np.concatenate([*scores.values(), np.zeros(0)]) for scores in (true.same, other))
     if not (len(genuine) and len(made)):
-        return None
+        return None, problems
     value = error_curve(genuine, made).equal_error_rate()
-    low, high = _limits(list(same.values()), list(other.values()))
-    return EqualErrors(metric.name, system.name, Rate(value, low, high), len(genuine), len(made))
+    rate = Rate(value, *_limits(list(true.same.values()), list(other.values())))
+    return EqualErrors(true.metric.name, system.name, rate, len(genuine), len(made)), problems
 
 
 def find_verifier(name: str | None) -> Hearing:
@@ -133,21 +159,26 @@ def _recordings(pairs: Sequence[Pair], hashes: Hashes) -> dict[str, list[Path]]:
     return {speaker: list(paths.values()) for speaker, paths in found.items()}
 
 
-def _within(paths: Sequence[Path], vectors: Vectors) -> np.ndarray:
-    """Cosines of every pair of recordings."""
+def _rows(paths: Sequence[Path], vectors: Mapping[Path, tuple[float, ...]]) -> np.ndarray:
+    """(N, E) of the recordings that can be heard; (0, 0) if none can."""
     known = [vectors[path] for path in paths if path in vectors]
-    return np.array([np.dot(one, two) for one, two in combinations(known, 2)])
+    return np.array(known) if known else np.zeros((0, 0))
 
 
-def _between(converted: Sequence[Path], true: Sequence[Path], vectors: Vectors) -> np.ndarray:
+def _within(rows: np.ndarray) -> np.ndarray:
+    """Cosines of every pair of rows."""
+    return np.asarray((rows @ rows.T)[np.triu_indices(len(rows), 1)])
+
+
+def _between(converted: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Cosines of every conversion with every true recording."""
-    rows, columns = ([vectors[path] for path in paths if path in vectors] for paths in (converted, true))
-    return (np.array(rows) @ np.array(columns).T).ravel() if rows and columns else np.zeros(0)
+    return (converted @ true.T).ravel() if len(converted) and len(true) else np.zeros(0)
 
 
 def _limits(same: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> tuple[float | None, float | None]:
     """95 % interval of the equal error rate by drawing speakers, whose scores are counted in fine bins."""
-    if sum(len(own) > 0 for own in same) < LEAST_SPEAKERS:
+    speakers = sum(len(own) > 0 for own in same)
+    if speakers < LEAST_SPEAKERS:
         return None, None
     every = np.concatenate([*same, *other])
     edges = np.linspace(every.min(), every.max() + 1e-9, _BINS + 1)
@@ -165,6 +196,4 @@ def _limits(same: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> tuple[fl
     share = -gap[rows, after - 1] / (gap[rows, after] - gap[rows, after - 1])
     before = rejects[rows, after - 1]
     rates = before + share * (rejects[rows, after] - before)
-    tail = expanded(sum(len(own) > 0 for own in same))
-    low, high = np.quantile(rates, [tail, 1 - tail])
-    return float(low), float(high)
+    return limits(rates, speakers)

@@ -39,7 +39,7 @@ _KINDS: dict[str, Kind] = {"system": "rating", "anchor": "anchor", "reference": 
 class Trial:
     """What a listener is asked at once.
 
-    Args:
+    Fields:
         samples: ids of the recordings in the order in which they are heard or stand on the page; of ABX the
             third is one of the first two; of an attention check its own.
     """

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from timbrel.intervals import TAIL, draws, expanded
+from timbrel.intervals import TAIL, draws, limits
 from timbrel.listening.store import Rating
 
 _DRAWS = 2000
@@ -41,7 +41,7 @@ class Interval:
 class Mean:
     """A mean of ratings.
 
-    Args:
+    Fields:
         ratings, listeners, samples: how many it is of.
         error: standard error; NaN as the intervals are None, with too few listeners or samples.
         freedom: degrees of freedom of `student`.
@@ -181,6 +181,4 @@ def _bootstrap(counts: np.ndarray, sums: np.ndarray, seed: int) -> Interval:
     # Where few samples are heard by each listener, a draw may hold no rating.
     usable = drawn > 0
     means = ((rows @ sums) * columns).sum(axis=1)[usable] / drawn[usable]
-    tail = expanded(min(counts.shape))
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(low), float(high))
+    return Interval(*limits(means, min(counts.shape)))

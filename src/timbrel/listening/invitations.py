@@ -21,7 +21,7 @@ _BYTES = 16
 class Invitations:
     """Tokens of links.
 
-    Args:
+    Fields:
         open: anyone who has it may join, and gets a token of his own.
         personal: each is one listener, who comes back by it.
     """

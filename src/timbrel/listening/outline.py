@@ -36,7 +36,7 @@ LEAST_LOWPASS_HZ = 100.0
 class SystemOutline:
     """Where the recordings of a system come from: by default the folder of its name.
 
-    Args:
+    Fields:
         folder: of its files, relative to STUDY.toml.
         column: its recordings are those of this column of the pairs instead.
         lowpass_hz: what lies above is taken out, which makes an anchor; 0 takes nothing.
@@ -53,7 +53,7 @@ class SystemOutline:
 class Outline:
     """STUDY.toml. Paths are relative to it; what is not said here is said of `Study`.
 
-    Args:
+    Fields:
         converted: folder with a folder for each system.
         evaluation: folder that timbrel evaluate made: stands for `pairs` and `converted`, and for `systems`,
             if none are named: what its models made, and the sources as references.
@@ -82,7 +82,7 @@ class Outline:
 class Found:
     """An outline with the files it names.
 
-    Args:
+    Fields:
         files: of each system, by the ids of the pairs.
     """
 

@@ -136,7 +136,8 @@ def _limits(name: str, limits: Interval | None) -> dict[str, float | str]:
 
 
 def _ratings(found: Findings) -> list[dict[str, Any]]:
-    return [asdict(one) | {"rejected": int(one.listener in found.left_out)} for one in found.ratings]
+    out = found.left_out
+    return [asdict(one) | {"rejected": int(one.listener in out)} for one in found.ratings]
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:

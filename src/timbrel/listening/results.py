@@ -26,7 +26,7 @@ from timbrel.wording import counted
 class Cell:
     """The mean of a system in one test and condition.
 
-    Args:
+    Fields:
         same: of SMOS4, the share of answers that it is the same speaker, sure or not.
     """
 
@@ -50,7 +50,7 @@ class Agreement:
 class Findings:
     """All that is reported of a study.
 
-    Args:
+    Fields:
         ratings: all of them, of rejected listeners too.
         cells: of the tests with a scale, in the order of tests, conditions and systems.
         comparisons: of all tests.
@@ -72,7 +72,8 @@ class Findings:
     @property
     def counted(self) -> int:
         """How many ratings the figures are of."""
-        return sum(rating.listener not in self.left_out for rating in self.ratings)
+        out = self.left_out
+        return sum(rating.listener not in out for rating in self.ratings)
 
 
 def of_study(folder: Path) -> Findings:

@@ -25,7 +25,7 @@ SAME_SPEAKER = 3
 class Scale:
     """How one test is put to a listener.
 
-    Args:
+    Fields:
         question: what is asked.
         recordings: what the page calls the recordings of a trial, in their order.
         labels: answers and what they are called, as listed on the page; for MUSHRA the lower ends of the

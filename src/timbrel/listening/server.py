@@ -2,11 +2,12 @@
 
     GET  /join/OPEN                        a page with a button; POST makes a listener and his own link
     GET  /l/LINK/                          the page of one listener; all below it is his
-    POST /l/LINK/begin                     takes part from now on, or goes on
-    GET  /l/LINK/state                     what to show next
-    GET  /l/LINK/tones/N                   headphone check; POST answers it
+    GET  /l/LINK/welcome                   what its first screen says
+    POST /l/LINK/begin                     takes part from now on, or goes on; says what to show next
+    GET  /l/LINK/tones/N                   headphone check; POST answers it and says what to show next
     GET  /l/LINK/audio/POSITION/SLOT       a recording of the trial that comes next
-    POST /l/LINK/ratings                   answers it
+    POST /l/LINK/ratings                   answers it and says what to show next
+    GET  /static/NAME                      style and scripts
 
 Nothing is logged: neither addresses nor browsers are kept anywhere.
 """

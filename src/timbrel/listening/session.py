@@ -39,7 +39,7 @@ class RefusalError(Exception):
 class Session:
     """A study in progress.
 
-    Args:
+    Fields:
         clock: seconds since the epoch.
     """
 

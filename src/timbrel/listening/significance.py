@@ -13,9 +13,8 @@ p-values of one test are adjusted by Holm's method for all pairs of systems and 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 from timbrel.listening import effects
 from timbrel.listening.effects import Mean
@@ -30,7 +29,7 @@ LEVEL = 0.05
 class Comparison:
     """Two systems in one test and condition.
 
-    Args:
+    Fields:
         difference: of scales, the mean of first minus second; of AB, the share that prefers the first; of
             ABX, the share of right answers.
         p: None where there are too few listeners or items.
@@ -57,14 +56,10 @@ def compare(study: Study, ratings: Sequence[Rating]) -> list[Comparison]:
     found: list[Comparison] = []
     for test in study.tests:
         own = [rating for rating in ratings if rating.test == test]
-        pairs = study.pairs if test in PAIRED else _competitors(study)
+        pairs = study.pairs if test in PAIRED else study.competitors
         rows = [_compared(test, condition, *pair, own) for condition in study.conditions for pair in pairs]
         found += _adjusted([row for row in rows if row.difference.ratings])
     return found
-
-
-def _competitors(study: Study) -> Iterable[tuple[str, str]]:
-    return tuple(combinations([one.name for one in study.systems if one.role == "system"], 2))
 
 
 def _compared(test: str, condition: str, first: str, second: str, ratings: Sequence[Rating]) -> Comparison:
@@ -104,6 +99,5 @@ def _student(difference: Mean) -> float | None:
 
 
 def _adjusted(rows: Sequence[Comparison]) -> list[Comparison]:
-    known = [row.p for row in rows if row.p is not None]
-    adjusted = iter(holm(known))
-    return [row if row.p is None else replace(row, adjusted=next(adjusted)) for row in rows]
+    adjusted = holm([row.p for row in rows])
+    return [replace(row, adjusted=p) for row, p in zip(rows, adjusted, strict=True)]

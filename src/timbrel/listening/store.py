@@ -56,7 +56,7 @@ PRAGMA user_version = {FORMAT};
 class Rating:
     """One score.
 
-    Args:
+    Fields:
         listener: id of a `Listener`.
         sample: id of the `Sample`; for AB and ABX that of the first-named system.
         system: its name; for AB and ABX both names, "first/second".
@@ -81,7 +81,7 @@ class Rating:
 class Listener:
     """Someone who takes part.
 
-    Args:
+    Fields:
         headphones_passed: None if the check was not taken, or not to its end.
         attention_asked: how many attention checks have been answered, `attention_passed` of them rightly.
     """
@@ -186,25 +186,18 @@ class Store:
         row = self._one("SELECT id FROM listeners WHERE link = ?", _hash(link))
         return row[0] if row else None
 
-    def listener(self, identity: str) -> Listener:
-        """The listener of that id."""
-        return next(self._listeners("WHERE id = ?", identity))
-
     def listeners(self) -> list[Listener]:
         """Everyone who joined, in the order of joining."""
-        return list(self._listeners(""))
-
-    def _listeners(self, where: str, *values: object) -> Iterator[Listener]:
         checks = "SELECT count(*) FROM ratings WHERE listener = id AND kind = 'attention'"
         rows = self._all(
             "SELECT id, number, (SELECT max(position) + 1 FROM ratings WHERE listener = id)"
             " = (SELECT count(*) FROM trials WHERE listener = id),"
-            f" ({checks} AND score = expected), ({checks}) FROM listeners {where} ORDER BY number",
-            *values,
+            f" ({checks} AND score = expected), ({checks}) FROM listeners ORDER BY number"
         )
-        for identity, number, finished, passed, asked in rows:
-            headphones = headphones_passed(self.tones(identity))
-            yield Listener(identity, number, bool(finished), headphones, passed, asked)
+        return [
+            Listener(identity, number, bool(finished), headphones_passed(self.tones(identity)), passed, asked)
+            for identity, number, finished, passed, asked in rows
+        ]
 
     # The headphone check
 

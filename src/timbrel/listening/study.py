@@ -11,8 +11,9 @@ Plain data: nothing here imports torch or a web framework.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -42,7 +43,7 @@ MOST_SEED = 2**32 - 1
 class System:
     """One of what is compared.
 
-    Args:
+    Fields:
         role: a `reference` is known to be good (natural speech, the hidden reference of MUSHRA), an
             `anchor` is known to be bad; both are rated like any other and tell listeners apart from chance.
     """
@@ -56,7 +57,7 @@ class System:
 class Sample:
     """One recording that is rated.
 
-    Args:
+    Fields:
         id: names its file and nothing else; listeners never see it.
         item: the conversion it belongs to: samples of one item have the words and voices in common and differ
             in the system only.
@@ -92,11 +93,12 @@ class Attention:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots, so that what is looked up for every rating is indexed once.
+@dataclass(frozen=True)
 class Study:
     """All that a study has.
 
-    Args:
+    Fields:
         tests: in the order in which a listener takes them.
         systems: in the order of the tables; for AB and ABX the first-named is the one that stands first.
         comparisons: pairs of names of systems for AB and ABX; empty stands for every pair.
@@ -132,11 +134,14 @@ class Study:
         return tuple(dict.fromkeys(sample.item for sample in self.samples))
 
     @property
+    def competitors(self) -> tuple[tuple[str, str], ...]:
+        """Every pair of systems, first-named first; references and anchors are none."""
+        return tuple(combinations((one.name for one in self.systems if one.role == "system"), 2))
+
+    @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Systems to compare in AB and ABX, first-named first."""
-        if self.comparisons:
-            return self.comparisons
-        return tuple(combinations((one.name for one in self.systems if one.role == "system"), 2))
+        return self.comparisons or self.competitors
 
     def system(self, name: str) -> System:
         """The system of that name."""
@@ -144,14 +149,22 @@ class Study:
 
     def sample(self, identity: str) -> Sample:
         """The sample of that id; `KeyError` if it is none of this study."""
-        for sample in self.samples:
-            if sample.id == identity:
-                return sample
-        raise KeyError(identity)
+        return self._by_id[identity]
 
-    def of_item(self, item: str) -> dict[str, Sample]:
-        """The samples of one item, by the name of their system."""
-        return {sample.system: sample for sample in self.samples if sample.item == item}
+    def of_item(self, item: str) -> Mapping[str, Sample]:
+        """The samples of one item, by the name of their system; none of an item that is not there."""
+        return self._by_item.get(item, {})
+
+    @cached_property
+    def _by_id(self) -> dict[str, Sample]:
+        return {sample.id: sample for sample in self.samples}
+
+    @cached_property
+    def _by_item(self) -> dict[str, dict[str, Sample]]:
+        found: dict[str, dict[str, Sample]] = {}
+        for sample in self.samples:
+            found.setdefault(sample.item, {})[sample.system] = sample
+        return found
 
     def open_reference(self, item: str) -> Sample:
         """What MUSHRA compares the samples of an item with: that of the first system that is a reference."""
@@ -270,6 +283,6 @@ def _problems_of_samples(study: Study) -> Iterator[str]:
     if "mushra" in study.tests and study.samples:
         references = {system.name for system in study.systems if system.role == "reference"}
         with_reference = {sample.item for sample in study.samples if sample.system in references}
-        for item in dict.fromkeys(study.items):
+        for item in study.items:
             if item not in with_reference:
                 yield f'mushra needs a reference for each item, and "{item}" has none'

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from timbrel.corpora import AUDIO_SUFFIXES
+from timbrel.corpora import AUDIO_SUFFIXES, recordings_below
 from timbrel.errors import AudioError, ContractError, CorpusError
+from timbrel.likeness import unit
 from timbrel.verification.hearing import Hearing, Progress
 from timbrel.verification.scoring import Cohort, Scorer
 from timbrel.voice import SUFFIX, Voice
@@ -102,9 +103,7 @@ def _voices(among: Path) -> Iterator[tuple[str, list[Path]]]:
 
 def _recordings(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(
-            one for one in path.rglob("*") if one.suffix.lower() in AUDIO_SUFFIXES and one.is_file()
-        )
+        return recordings_below(path)
     return [path] if path.suffix.lower() in AUDIO_SUFFIXES | {SUFFIX} else []
 
 
@@ -117,4 +116,4 @@ def _enrolled(path: Path, hearing: Hearing) -> np.ndarray:
             f"{hearing.name} ({hearing.fingerprint}): enrol it again, or name that model with --model."
         )
     vector = voice.embeddings[hearing.fingerprint].float().numpy()
-    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), dtype=np.float32)
+    return unit(vector)

@@ -114,6 +114,8 @@ def _table(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[st
             found = ", ".join(reader.fieldnames or ()) or "nothing"
             raise CorpusError(f"{file}: expected a heading {','.join(columns)}, found {found[:80]}.")
         for row in reader:
+            if None in row:
+                raise CorpusError(f"{file}, line {reader.line_num}: the row has more cells than the heading.")
             if not all(row[name] for name in columns):
                 raise CorpusError(f"{file}, line {reader.line_num}: {', '.join(columns)} must all be given.")
             yield reader.line_num, row

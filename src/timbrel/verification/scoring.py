@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from timbrel.errors import CorpusError
+from timbrel.likeness import unit
 from timbrel.verification.hearing import Vectors
 from timbrel.verification.trials import Trials
 
@@ -46,7 +47,7 @@ class Cohort:
                 f"The cohort has {len(means)} speakers who can be heard: {LEAST_COHORT} or more are needed "
                 "to say how alike strangers are."
             )
-        voices = np.stack([mean / max(float(np.linalg.norm(mean)), 1e-9) for mean in means])
+        voices = np.stack([unit(mean) for mean in means])
         return cls(voices.astype(np.float32), data_hash(trials, vectors))
 
     def statistics(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

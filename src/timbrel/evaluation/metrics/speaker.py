@@ -17,6 +17,7 @@ import numpy as np
 from timbrel.evaluation.metrics import Column, Judged
 from timbrel.evaluation.metrics.packages import BARE, EXTRA, fingerprint, packaged, require
 from timbrel.evaluation.metrics.recordings import SAMPLE_RATE, Judge, spoken
+from timbrel.likeness import unit
 
 Embed = Callable[[np.ndarray], np.ndarray]
 
@@ -55,11 +56,6 @@ class VoiceMetric:
 
     def embed(self, path: Path) -> tuple[float, ...]:
         return tuple(float(value) for value in self._judge(path))
-
-
-def unit(vector: np.ndarray) -> np.ndarray:
-    """(E,) -> the same direction with length 1, or zeros."""
-    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9))
 
 
 def campp(model: str, download: bool) -> VoiceMetric:

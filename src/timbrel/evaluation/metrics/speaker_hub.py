@@ -13,7 +13,8 @@ import numpy as np
 
 from timbrel.evaluation.metrics.packages import fingerprint, hub_folder, require
 from timbrel.evaluation.metrics.recordings import SAMPLE_RATE, Judge
-from timbrel.evaluation.metrics.speaker import Embed, VoiceMetric, unit
+from timbrel.evaluation.metrics.speaker import Embed, VoiceMetric
+from timbrel.likeness import unit
 
 _ECAPA = "speechbrain/spkrec-ecapa-voxceleb"
 _WAVLM = "microsoft/wavlm-base-plus-sv"
