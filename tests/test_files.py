@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from timbrel.errors import OutputError
-from timbrel.files import write_text
+from timbrel.files import content_hash, write_text
 
 
 def test_a_file_is_replaced(tmp_path: Path) -> None:
@@ -32,3 +32,8 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
 def test_a_missing_folder_is_said(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"cannot be written: No such file or directory\."):
         write_text(tmp_path / "nowhere" / "note.txt", "")
+
+
+def test_the_hash_is_sha_256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert content_hash(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from pathlib import Path
 
@@ -21,6 +22,16 @@ def keep_apart(output: Path, given: Path) -> None:
         raise OutputError(
             f"{output} and {given}, which is read, lie one in the other: choose another folder."
         )
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str, *, errors: str = "strict") -> None:

@@ -6,11 +6,9 @@ band, how loud and how clipped; whether one voice goes by two names, or two voic
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +16,7 @@ from timbrel.audio import condition
 from timbrel.corpora import Utterance, by_speaker
 from timbrel.engines import Engine, spread
 from timbrel.errors import CorpusError
+from timbrel.files import content_hash
 from timbrel.inspection.measure import Look, Seen, observer, observer_of_worker
 from timbrel.inspection.voices import Voices, compare
 
@@ -208,7 +207,7 @@ def _voices(speakers: dict[str, list[Seen]]) -> Voices:
 def _same_files(utterances: Sequence[Utterance]) -> Iterator[tuple[str, ...]]:
     """Groups of ids whose files are equal; only files of one size are read."""
     for group in _groups(utterances, lambda one: one.path.stat().st_size):
-        for same in _groups(group, lambda one: _digest(one.path)):
+        for same in _groups(group, lambda one: content_hash(one.path)):
             yield tuple(one.id for one in same)
 
 
@@ -218,8 +217,3 @@ def _groups(utterances: Sequence[Utterance], key: Callable[[Utterance], int | st
     for one in utterances:
         found.setdefault(key(one), []).append(one)
     return [group for group in found.values() if len(group) > 1]
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,6 @@ second run does only what is missing or has changed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections import Counter
@@ -31,7 +30,7 @@ from timbrel.audio.trim import MARGIN_SECONDS, sounding
 from timbrel.corpora import Utterance
 from timbrel.engines import Engine, spread
 from timbrel.errors import AudioError, CorpusError, OutputError
-from timbrel.files import write_text
+from timbrel.files import content_hash, write_text
 from timbrel.train.data import FULL_SCALE, INDEX, Clip, read_index
 
 REPORT = "report.json"
@@ -275,7 +274,7 @@ def _origin(path: Path, wanted: Wanted) -> dict[str, str]:
     origin = {
         "format": _FORMAT,
         "sample_rate": str(wanted.sample_rate),
-        "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "source_sha256": content_hash(path),
     }
     return origin | ({"silence_left": str(MARGIN_SECONDS)} if wanted.trim else {})
 

@@ -7,7 +7,6 @@ files are in the Python packages moonshine-voice (0.0.48) and Resemblyzer (0.1.4
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch.nn import functional
 
 from timbrel.audio.mel import PRESETS, MelSpectrogram
 from timbrel.errors import TrainingError
+from timbrel.files import content_hash
 
 SAMPLE_RATE = 16000
 
@@ -131,8 +131,7 @@ def file_fingerprint(path: Path) -> str:
         TrainingError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return content_hash(path)[:16]
     except OSError as error:
         raise TrainingError(f"{path} cannot be read: {error.strerror or error}.") from error
 

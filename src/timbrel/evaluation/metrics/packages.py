@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Iterable, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from timbrel.errors import EvaluationError
+from timbrel.files import content_hash
 
 #: How packages are had that are needed for their code, or for their weights only: what those declare to need
 #: would bring another torch, or ask for a compiler.
@@ -90,7 +90,7 @@ def fingerprint(formula: str, distributions: Iterable[str] = (), files: Iterable
         distributions: of each its name, or the names under which one package is published, after commas.
     """
     versions = [_version(names.split(",")) for names in distributions]
-    return " ".join([formula, *versions, *(_digest(path) for path in files)])
+    return " ".join([formula, *versions, *(content_hash(path)[:16] for path in files)])
 
 
 def _version(names: Sequence[str]) -> str:
@@ -99,11 +99,6 @@ def _version(names: Sequence[str]) -> str:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             return f"{name}-{importlib.metadata.version(name)}"
     return f"{names[0]}-unknown"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def open_network(path: Path) -> Any:
