@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from timbrel.errors import CorpusError
 
@@ -35,6 +36,18 @@ class Utterance:
     split: str = "train"
     extra: dict[str, str] = field(default_factory=dict)
     problem: str = ""
+
+
+class Spoken(Protocol):
+    """What one speaker said."""
+
+    @property
+    def speaker(self) -> str:
+        """Who said it."""
+        ...
+
+
+Row = TypeVar("Row", bound=Spoken)
 
 
 def check_ids(utterances: Iterable[Utterance]) -> None:
@@ -78,11 +91,11 @@ def hold_out(ids_by_speaker: dict[str, list[str]], every: int = 20) -> set[str]:
     return {max(ids_by_speaker[speaker]) for speaker, count in counts.most_common(1) if count > 1}
 
 
-def by_speaker(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
+def by_speaker(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """The rows of each speaker, speakers and rows in the order in which they come."""
-    found: dict[str, list[Utterance]] = {}
-    for utterance in utterances:
-        found.setdefault(utterance.speaker, []).append(utterance)
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.speaker, []).append(row)
     return found
 
 

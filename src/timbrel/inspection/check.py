@@ -128,9 +128,7 @@ def check(
     if not usable:
         first = f" ({unusable[0].path}: {unusable[0].reason})" if unusable else ""
         raise CorpusError(f"No recording of the corpus can be used{first}.")
-    speakers: dict[str, list[Seen]] = {}
-    for seen in usable:
-        speakers.setdefault(seen.utterance.speaker, []).append(seen)
+    speakers = by_speaker(usable)
     return CorpusReport(
         speakers={name: _figures(own, own[0].utterance.sex) for name, own in sorted(speakers.items())},
         total=_figures(usable, ""),

@@ -11,7 +11,7 @@ of a conversion will.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from timbrel.checkpoint import Checkpoint
 from timbrel.contract import FeatureSpec
+from timbrel.corpora import by_speaker
 from timbrel.errors import CorpusError, TrainingError
 from timbrel.methods.content import content_encoder
 from timbrel.models import ContentEncoder
@@ -91,7 +92,7 @@ def prematch(
     target = whole.with_name(whole.name + PREMATCHED)
     clips = read_index(root)
     made = alone = done = 0
-    for own in _by_speaker(clips):
+    for _, own in sorted(by_speaker(clips).items()):
         sources = _digest((_origin(whole, clip) or {}).get("source", "") for clip in own)
         stale = [clip for clip in own if _origin(target, clip) != {"source": sources}]
         frames = {clip.id: _read(whole, clip) for clip in own} if stale else {}
@@ -182,11 +183,6 @@ def _rebuilt(frames: dict[str, Tensor], clip: Clip, device: torch.device) -> Ten
 
 def _digest(sources: Iterable[str]) -> str:
     return hashlib.sha256(",".join(sorted(sources)).encode()).hexdigest()
-
-
-def _by_speaker(clips: Sequence[Clip]) -> Iterator[list[Clip]]:
-    for speaker in sorted({clip.speaker for clip in clips}):
-        yield [clip for clip in clips if clip.speaker == speaker]
 
 
 def _path(folder: Path, clip: str) -> Path:
