@@ -42,7 +42,7 @@ class Layout:
 
 #: In the order in which they are tried: the loosest last.
 LAYOUTS = {
-    PREPARED: Layout(prepared.matches, prepared.read, "index.jsonl", trims=False),
+    PREPARED: Layout(prepared.matches, prepared.read, prepared.INDEX, trims=False),
     "manifest": Layout(manifest.matches, manifest.read, "manifest.csv", trims=False),
     "vctk": Layout(vctk.matches, vctk.read, "wav48 or wav48_silence_trimmed", unseen_share=0.1),
     "librispeech": Layout(librispeech.matches, librispeech.read, "*.trans.txt by speaker and chapter"),

@@ -22,12 +22,13 @@ from torch import Tensor
 from timbrel.checkpoint import Checkpoint
 from timbrel.contract import FeatureSpec
 from timbrel.corpora import by_speaker
+from timbrel.corpora.prepared import Clip, read_index
 from timbrel.errors import CorpusError, TrainingError
 from timbrel.methods.content import content_encoder
 from timbrel.models import ContentEncoder
 from timbrel.models.content import content_frames
 from timbrel.models.knn import matched
-from timbrel.train.data import PITCH_RATE, Clip, Crops, Data, check_sample_rate, read_index
+from timbrel.train.data import PITCH_RATE, Crops, Data, check_sample_rate
 from timbrel.train.taught import load_clip, write_tensors
 
 FOLDER, PREMATCHED = "frames", "-prematched"

@@ -23,9 +23,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from timbrel.corpora.prepared import Clip, read_index
 from timbrel.errors import CorpusError, OutputError, TrainingError
 from timbrel.files import write_text
-from timbrel.train.data import FULL_SCALE, Clip, read_index
+from timbrel.train.data import FULL_SCALE
 from timbrel.train.teachers import SAMPLE_RATE, Moonshine
 
 FOLDER, STATISTICS = "teachers", "moonshine.json"

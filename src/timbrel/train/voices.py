@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from timbrel.corpora import by_speaker
+from timbrel.corpora.prepared import Clip, read_index
 from timbrel.errors import CorpusError
 from timbrel.methods.listening import Listener
-from timbrel.train.data import FULL_SCALE, Clip, Data, read_index
+from timbrel.train.data import FULL_SCALE, Data
 
 
 class Voices:
