@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from timbrel.cli.engines import AddressOption, EngineName, EngineOption, WorkersOption, open_engine
-from timbrel.cli.prepare import Layout
-from timbrel.cli.shared import ForceOption, ModelOption, progress_line, warn
+from timbrel.cli.shared import ForceOption, Layout, ModelOption, progress_line, warn
 from timbrel.registry import DEFAULT_MODEL
 from timbrel.wording import counted
 
@@ -54,7 +53,7 @@ def check(
     from timbrel.inspection.findings import warnings
 
     _check_report(output, force)
-    name = layouts.detect(source) if layout is Layout.AUTO else layout.value
+    name = layouts.named(layout.value, source)
     utterances = layouts.read(name, source, microphone)
     with open_engine(engine, address, workers) as crew, progress_line("listening") as advance:
         report = run(utterances, model, clips=clips, engine=crew, progress=advance)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from timbrel.cli.prepare import Layout, divide_corpus, plan_of, split_names
-from timbrel.cli.shared import ForceOption
+from timbrel.cli.shared import ForceOption, Layout, unseen_speakers
 from timbrel.errors import CorpusError, OutputError
 from timbrel.wording import counted
 
@@ -105,14 +104,16 @@ def trials(
     trained on it never heard, and nothing is taken that it was trained on.
     """
     from timbrel.corpora import layouts
+    from timbrel.corpora.splits import divide_corpus, plan_of, split_names
     from timbrel.evaluation.lists import Wanted, build
 
     _check(output, force)
-    name = layouts.detect(corpus) if layout is Layout.AUTO else layout.value
+    name = layouts.named(layout.value, corpus)
     if name == layouts.PREPARED:
         raise CorpusError(f"{corpus} has been prepared: give the corpus it was made from, which has audio.")
     utterances = layouts.read(name, corpus)
-    utterances, _ = divide_corpus(name, utterances, plan_of(name, utterances, unseen, held_out, split_seed))
+    plan = plan_of(name, utterances, unseen_speakers(unseen), held_out, split_seed)
+    utterances, _ = divide_corpus(name, utterances, plan)
     wanted = Wanted(
         protocol=protocol.value,
         count=count,
