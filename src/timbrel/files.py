@@ -24,6 +24,30 @@ def keep_apart(output: Path, given: Path) -> None:
         )
 
 
+def check_output(path: Path, force: bool) -> None:
+    """Refuses a file that could not be written, before any work is done for it.
+
+    Raises:
+        OutputError: it is a folder or would lie in none, or it exists and `force` is not set.
+    """
+    if not path.parent.is_dir() or path.is_dir():
+        raise OutputError(f"{path} cannot be written: give a file in a folder that exists.")
+    if path.exists() and not force:
+        raise OutputError(f"{path} exists already; use --force to replace it.")
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those it lies in, unless it is there.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made a folder: {error.strerror}.") from error
+
+
 def content_hash(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal digits.
 

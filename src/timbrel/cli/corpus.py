@@ -10,6 +10,7 @@ import typer
 
 from timbrel.cli.engines import AddressOption, EngineName, EngineOption, WorkersOption, open_engine
 from timbrel.cli.shared import ForceOption, Layout, ModelOption, progress_line, warn
+from timbrel.files import check_output, write_text
 from timbrel.registry import DEFAULT_MODEL
 from timbrel.wording import counted
 
@@ -52,7 +53,8 @@ def check(
     from timbrel.inspection.check import check as run
     from timbrel.inspection.findings import warnings
 
-    _check_report(output, force)
+    if output is not None:
+        check_output(output, force)
     name = layouts.named(layout.value, source)
     utterances = layouts.read(name, source, microphone)
     with open_engine(engine, address, workers) as crew, progress_line("listening") as advance:
@@ -64,23 +66,9 @@ def check(
     warn(found)
 
 
-def _check_report(output: Path | None, force: bool) -> None:
-    """Refuses a report that could not be written, before any work is done."""
-    from timbrel.errors import OutputError
-
-    if output is None:
-        return
-    if not output.parent.is_dir() or output.is_dir():
-        raise OutputError(f"{output} cannot be written: give a file in a folder that exists.")
-    if output.exists() and not force:
-        raise OutputError(f"{output} exists already; use --force to replace it.")
-
-
 def _write(output: Path, facts: dict[str, object], report: CorpusReport) -> None:
     import json
     from dataclasses import asdict
-
-    from timbrel.files import write_text
 
     found = {**facts, **asdict(report)}
     write_text(output, json.dumps(_rounded(found), indent=2, ensure_ascii=False) + "\n")

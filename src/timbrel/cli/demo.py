@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from timbrel.cli.shared import Device, DeviceOption, load_converter, progress_line, report_lines, warn
-from timbrel.errors import OutputError
+from timbrel.files import make_folder
 from timbrel.registry import DEFAULT_MODEL
 
 FOLDER = Path("timbrel-demo")
@@ -21,10 +21,7 @@ def register(app: typer.Typer) -> None:
 def demo(device: DeviceOption = Device.AUTO) -> None:
     """Convert the shipped pair of recordings both ways into ./timbrel-demo/."""
     first, second = recordings()
-    try:
-        FOLDER.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{FOLDER.absolute()} cannot be made a folder: {error.strerror}.") from error
+    make_folder(FOLDER.absolute())
     converter = load_converter(DEFAULT_MODEL, device)
     typer.echo(f"model {converter.name}, loaded in {converter.load_seconds:.2f} s")
     typer.echo(f"the recordings: {first}\n                {second}")

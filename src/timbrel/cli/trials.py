@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from timbrel.cli.shared import ForceOption, Layout, unseen_speakers
-from timbrel.errors import CorpusError, OutputError
+from timbrel.errors import CorpusError
+from timbrel.files import check_output, write_text
 from timbrel.wording import counted
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def trials(
     from timbrel.corpora.splits import divide_corpus, plan_of, split_names
     from timbrel.evaluation.lists import Wanted, build
 
-    _check(output, force)
+    check_output(output, force)
     name = layouts.named(layout.value, corpus)
     if name == layouts.PREPARED:
         raise CorpusError(f"{corpus} has been prepared: give the corpus it was made from, which has audio.")
@@ -129,16 +130,8 @@ def trials(
     typer.echo("\n".join(_summary(found, output)))
 
 
-def _check(output: Path, force: bool) -> None:
-    if output.is_dir() or not output.parent.is_dir():
-        raise OutputError(f"{output} cannot be written: it must be a CSV in a folder that exists.")
-    if output.exists() and not force:
-        raise OutputError(f"{output} exists already; use --force to replace it.")
-
-
 def _write(found: Sequence[Trial], output: Path) -> None:
     from timbrel.evaluation.lists import table
-    from timbrel.files import write_text
 
     write_text(output, table(found, output.parent))
 
