@@ -65,7 +65,6 @@ def adapt(
     sources: Sequence[Path] = (),
     cpu: bool = False,
     force: bool = False,
-    settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Adapted:
     """Fits a model's converter to one speaker and writes it beside the other parts, with the voice enrolled.
@@ -91,8 +90,9 @@ def adapt(
     held_out = HeldOut(base, material)
     measure = Measure(base, material, held_out, sources or demo_sources())
     before = measure(base.networks.converter)
-    settings, seconds = settings or Settings(), 60 * minutes
-    fitted = fit(base, material, held_out, settings=settings, seed=seed, seconds=seconds, progress=progress)
+    fitted = fit(
+        base, material, held_out, settings=Settings(), seed=seed, seconds=60 * minutes, progress=progress
+    )
     if fitted.stopped and fitted.best_step == 0:
         raise TrainingError("It was stopped before there was anything to keep: nothing is written.")
     _round(fitted.converter)

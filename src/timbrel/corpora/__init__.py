@@ -79,12 +79,12 @@ def is_file_name(part: str) -> bool:
     return bool(part) and not part.startswith(".") and not bad
 
 
-def hold_out(ids_by_speaker: dict[str, list[str]], every: int = 20) -> set[str]:
+def hold_out(ids_by_speaker: dict[str, list[str]]) -> set[str]:
     """Ids to keep for validation where a corpus names no split: every 20th clip of each speaker.
 
     If nobody has so many, the last clip of the speaker who has most, unless it is the only one.
     """
-    held = {clip for clips in ids_by_speaker.values() for clip in sorted(clips)[every - 1 :: every]}
+    held = {clip for clips in ids_by_speaker.values() for clip in sorted(clips)[19::20]}
     if held:
         return held
     counts = Counter({speaker: len(clips) for speaker, clips in sorted(ids_by_speaker.items())})

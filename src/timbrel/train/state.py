@@ -112,7 +112,7 @@ def save(
     tensors: Mapping[str, Tensor],
     progress: Progress,
     provenance: Mapping[str, Any],
-) -> Path:
+) -> None:
     """Writes the checkpoint of `progress.step` and points `last` to it.
 
     Raises:
@@ -141,7 +141,6 @@ def save(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     link(out, "last", path)
-    return path
 
 
 def link(out: Path, name: str, target: Path) -> None:

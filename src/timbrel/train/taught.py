@@ -93,7 +93,6 @@ class ContentFrames:
     """Reads the frames of Moonshine, standardised, at any place of a clip.
 
     Attributes:
-        teacher: fingerprint of its file.
         mean, deviation: of its frames over the corpus, (D,).
 
     Raises:
@@ -105,7 +104,6 @@ class ContentFrames:
         path = root / FOLDER / STATISTICS
         try:
             statistics = json.loads(path.read_text(encoding="utf-8"))
-            self.teacher = str(statistics["teacher"])
             self.mean = np.array(statistics["mean"], dtype=np.float32)
             self.deviation = np.array(statistics["deviation"], dtype=np.float32)
         except (OSError, ValueError, KeyError) as error:
