@@ -19,6 +19,7 @@ from timbrel.adaptation.base import Base
 from timbrel.analysis import analyse
 from timbrel.audio import condition, io
 from timbrel.audio.io import Waveform
+from timbrel.audio.pitch import FRAME_RATE, VOICED
 from timbrel.errors import AudioError
 from timbrel.inspection.voices import MOST_SPLIT
 from timbrel.likeness import cosine_of_groups, divide
@@ -37,8 +38,6 @@ _BEYOND = f"Of all recordings together {MOST_SECONDS / 60:.0f} min are used; the
 CROP = 96
 #: Content frames of a stretch, about 6 s.
 _STRETCH = 375
-#: Content frames in a second.
-FRAME_RATE = 62.5
 #: A stretch with a smaller share of voiced frames is a pause or noise.
 _LEAST_VOICED = 0.1
 #: One stretch in so many is held out, within these bounds.
@@ -149,7 +148,7 @@ def cut(base: Base, waveform: Waveform) -> Iterator[Stretch]:
     for start, stop in pairwise(edges):
         if stop - start >= CROP:
             stretch = whole.crop(start, stop - start)
-            if float((stretch.voicing > 0.5).float().mean()) >= _LEAST_VOICED:
+            if float((stretch.voicing > VOICED).float().mean()) >= _LEAST_VOICED:
                 yield stretch
 
 

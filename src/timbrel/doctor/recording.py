@@ -28,7 +28,8 @@ _USUAL_PITCH = 150.0
 _GUESS_SECONDS = 10.0
 #: Beyond this no scale that anybody uses can be meant, and figures overflow.
 _NO_SCALE = 1e12
-_RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000)
+#: Usual sample rates, Hz.
+RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,4 +161,4 @@ def _true_rate(waveform: Waveform, found: Condition, median: float) -> int | Non
 
 
 def _candidates(sample_rate: int) -> Iterator[int]:
-    return (rate for rate in _RATES if rate != sample_rate and 0.15 < rate / sample_rate < 6.5)
+    return (rate for rate in RATES if rate != sample_rate and 0.15 < rate / sample_rate < 6.5)

@@ -19,13 +19,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from timbrel.audio.pitch import FRAME_RATE
 from timbrel.corpora.prepared import Clip, read_index
 from timbrel.errors import CorpusError, TrainingError
 from timbrel.train.recipe import DataRecipe
 from timbrel.train.sampling import Sampler, by_speaker, require_grid
 
-#: Frames a second of the prepared pitch tracks, whatever the sample rate.
-PITCH_RATE = 62.5
 FULL_SCALE = 32768.0
 #: A reference from the clip's own rest is taken only if this much is left.
 _LEAST_REST_SECONDS = 1.0
@@ -127,7 +126,7 @@ class Data:
     @property
     def pitch_hop(self) -> float:
         """Samples per pitch frame."""
-        return self.sample_rate / PITCH_RATE
+        return self.sample_rate / FRAME_RATE
 
     def batch(self, step: int, rank: int = 0, processes: int = 1) -> Batch:
         """The batch of a step, or the share of it that process `rank` of `processes`, which divide it, works
@@ -148,7 +147,7 @@ class Data:
 
     def cut(self, places: Sequence[Place], seconds: float) -> Crops:
         """The crops at `places`, padded or cut to `seconds`."""
-        samples, frames = round(seconds * self.sample_rate), math.ceil(seconds * PITCH_RATE)
+        samples, frames = round(seconds * self.sample_rate), math.ceil(seconds * FRAME_RATE)
         audio = torch.zeros(len(places), samples)
         pitch = torch.zeros(2, len(places), frames)
         lengths = torch.zeros(len(places), dtype=torch.long)
@@ -184,7 +183,7 @@ class Data:
         self, random: np.random.Generator, clip: int, seconds: float, rest: range | None = None
     ) -> Place:
         """A random crop of the clip, or of the frames `rest` of it."""
-        frames = math.ceil(seconds * PITCH_RATE)
+        frames = math.ceil(seconds * FRAME_RATE)
         rest = rest or range(len(self._f0[clip]))
         start = int(random.integers(rest.start, max(rest.start, rest.stop - frames) + 1))
         return Place(clip, start, min(start + frames, rest.stop))
@@ -197,7 +196,7 @@ class Data:
             return self._draw(random, int(random.choice(others)), seconds)
         before, after = range(source.start), range(source.stop, len(self._f0[source.clip]))
         rest = max(before, after, key=len)
-        if len(rest) < _LEAST_REST_SECONDS * PITCH_RATE:
+        if len(rest) < _LEAST_REST_SECONDS * FRAME_RATE:
             rest = range(len(self._f0[source.clip]))
         return self._draw(random, source.clip, seconds, rest)
 

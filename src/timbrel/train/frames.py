@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from timbrel.audio.pitch import FRAME_RATE
 from timbrel.checkpoint import Checkpoint
 from timbrel.contract import FeatureSpec
 from timbrel.corpora import by_speaker
@@ -28,7 +29,7 @@ from timbrel.methods.content import content_encoder
 from timbrel.models import ContentEncoder
 from timbrel.models.content import content_frames
 from timbrel.models.knn import matched
-from timbrel.train.data import PITCH_RATE, Crops, Data, check_sample_rate
+from timbrel.train.data import Crops, Data, check_sample_rate
 from timbrel.train.taught import load_clip, write_tensors
 
 FOLDER, PREMATCHED = "frames", "-prematched"
@@ -137,7 +138,7 @@ class Frames:
             TrainingError: a clip's frames are missing, or the crops are shorter than a frame.
         """
         hop, rate = self.spec.hop, self.spec.sample_rate
-        starts = (crops.starts.double().cpu() * rate / PITCH_RATE).round().long()
+        starts = (crops.starts.double().cpu() * rate / FRAME_RATE).round().long()
         count = (crops.audio.shape[1] - (hop - 1)) // hop
         if count < 1:
             raise TrainingError(f"A crop must hold two frames of {hop} samples: raise data.seconds.")
