@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from timbrel.errors import CorpusError
+from timbrel.wording import listed
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a"})
 #: Names that an error lists of what stands in a folder.
@@ -132,5 +133,4 @@ def describe(root: Path) -> str:
     )
     if not names:
         return "an empty folder"
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
+    return listed(names, _LISTED)

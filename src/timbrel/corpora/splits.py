@@ -14,6 +14,7 @@ from pathlib import Path
 from timbrel.corpora import Utterance, by_speaker
 from timbrel.corpora.layouts import LAYOUTS
 from timbrel.errors import CorpusError
+from timbrel.wording import listed
 
 TRAIN, DEV, UNSEEN = "train", "dev", "unseen"
 _HELD_OUT = 0.05
@@ -101,7 +102,7 @@ def _unseen(speakers: dict[str, list[Utterance]], plan: Plan) -> set[str]:
     if unknown:
         raise CorpusError(
             f"The corpus has no speaker {', '.join(sorted(unknown))} to keep unseen: "
-            f"it has {_some(sorted(speakers))}."
+            f"it has {listed(sorted(speakers), 8)}."
         )
     count = plan.unseen if isinstance(plan.unseen, int) else len(set(plan.unseen))
     if count >= len(speakers):
@@ -129,7 +130,3 @@ def _held_out(own: list[Utterance], plan: Plan) -> list[str]:
 
 def _hash(seed: int, name: str) -> str:
     return hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
