@@ -48,6 +48,19 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"{folder} cannot be made a folder: {error.strerror}.") from error
 
 
+def flush(path: Path, flags: int = os.O_RDONLY) -> None:
+    """Waits until a file or folder has reached the disk.
+
+    Args:
+        flags: to open it with; outside of POSIX a file must be open for writing.
+    """
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def content_hash(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal digits.
 
