@@ -70,17 +70,10 @@ def _write(output: Path, facts: dict[str, object], report: CorpusReport) -> None
     import json
     from dataclasses import asdict
 
-    found = {**facts, **asdict(report)}
-    write_text(output, json.dumps(_rounded(found), indent=2, ensure_ascii=False) + "\n")
+    from timbrel.reporting.folder import rounded
 
-
-def _rounded(found: object) -> object:
-    """The same with floats of four digits, which are all that mean something."""
-    if isinstance(found, float):
-        return round(found, 4)
-    if isinstance(found, dict):
-        return {key: _rounded(value) for key, value in found.items()}
-    return [_rounded(value) for value in found] if isinstance(found, list | tuple) else found
+    found = rounded({**facts, **asdict(report)}, digits=4)
+    write_text(output, json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _table(report: CorpusReport, most: int) -> Iterator[str]:
