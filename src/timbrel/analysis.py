@@ -71,7 +71,7 @@ def first_speech(
 
 
 def opening(blocks: Iterable[np.ndarray], samples: int) -> np.ndarray:
-    """The first so many samples of a recording, or all of a shorter one, (L,)."""
+    """The first so many samples of a recording, or all of a shorter one, (L,) or (L, channels)."""
     heard, count = list[np.ndarray](), 0
     for block in blocks:
         heard.append(block)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from timbrel.analysis import opening
 from timbrel.audio import condition, decode, pitch
 from timbrel.audio.condition import Condition
 from timbrel.audio.io import Waveform
@@ -108,15 +110,11 @@ def listen(path: Path) -> Recording:
 
 def _beginning(info: decode.AudioInfo) -> np.ndarray:
     """(L, channels) of the first minute."""
-    wanted, blocks, count = round(MAX_SECONDS * info.sample_rate), [], 0
-    for block in decode.blocks(info):
-        blocks.append(block)
-        count += len(block)
-        if count >= wanted:
-            break
-    if not count:
+    nothing = np.zeros((0, info.channels), dtype=np.float32)
+    heard = opening(chain([nothing], decode.blocks(info)), round(MAX_SECONDS * info.sample_rate))
+    if not len(heard):
         raise AudioError(f"{info.path} holds no samples; record or export it again.")
-    return np.concatenate(blocks)[:wanted]
+    return heard
 
 
 def _channels(channels: np.ndarray) -> tuple[float, float]:

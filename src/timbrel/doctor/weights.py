@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from timbrel.doctor.findings import Area, Finding, Severity
+from timbrel.models.quantizer import perplexity
 from timbrel.wording import listed
 
 #: Tensors with fewer values say nothing about where they come from.
@@ -155,7 +156,7 @@ def codebooks(subject: str, tensors: Mapping[str, Tensor]) -> Iterator[Finding]:
         if distinct < max(_FEW_CODES, _FEW_SHARE * len(book)):
             yield _codebook(subject, f"{name} has {distinct} different codes of {len(book)}: it collapsed.")
         elif counts is not None and _any(counts):
-            effective = _perplexity(counts)
+            effective = float(perplexity(counts))
             if effective < max(_FEW_CODES, _FEW_SHARE * len(book)):
                 yield _codebook(
                     subject, f"{name} uses {effective:.1f} codes of {len(book)} (perplexity): it collapsed."
@@ -209,11 +210,6 @@ def _as_at_the_start(tensor: Tensor, start: Tensor) -> bool:
     # A sample of n values knows its deviation to about 1 / sqrt(2 n).
     near = max(_DEVIATION_NEAR, 3 / math.sqrt(2 * start.numel()))
     return abs(deviation - 1) < near and abs(largest - 1) < max(_LARGEST_NEAR, near)
-
-
-def _perplexity(counts: Tensor) -> float:
-    share = counts.double() / counts.double().sum()
-    return float(torch.exp(-(share * share.clamp_min(1e-12).log()).sum()))
 
 
 def _finite(tensor: Tensor) -> bool:
