@@ -12,7 +12,7 @@ import numpy as np
 
 from timbrel.audio.condition import FEW_SPEECH_SECONDS
 from timbrel.audio.loudness import standard_gain
-from timbrel.audio.pitch import HOP, SAMPLE_RATE, Pitch, PitchStream, log_f0_statistics
+from timbrel.audio.pitch import HOP, SAMPLE_RATE, VOICED, Pitch, PitchStream, log_f0_statistics
 
 _LEVEL_FRAME = 400  # samples at 16 kHz, 25 ms
 #: Beyond an octave from the speaker's median a pitch is taken for an error of the tracker.
@@ -41,7 +41,7 @@ class Analysis:
     @property
     def first_voiced_seconds(self) -> float:
         """Where the first voiced sound is; 0 if there is none."""
-        return float(np.argmax(self.voicing > 0.5)) * HOP / SAMPLE_RATE
+        return float(np.argmax(self.voicing > VOICED)) * HOP / SAMPLE_RATE
 
     def log_f0_from(self, first: int, frames: int) -> np.ndarray:
         """`frames` values from frame `first` on, the last one held beyond the end."""
@@ -71,7 +71,7 @@ def first_speech(
 
 
 def opening(blocks: Iterable[np.ndarray], samples: int) -> np.ndarray:
-    """The first so many samples of a recording, or all of a shorter one, (L,)."""
+    """The first so many samples of a recording, or all of a shorter one, (L,) or (L, channels)."""
     heard, count = list[np.ndarray](), 0
     for block in blocks:
         heard.append(block)

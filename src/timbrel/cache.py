@@ -20,12 +20,6 @@ from timbrel import registry
 _CHECKSUM_BYTES = 32
 
 
-def content_hash(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 class Cache:
     """Bytes by keys of hexadecimal digits, in one folder of the cache of TIMBREL_HOME."""
 

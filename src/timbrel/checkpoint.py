@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 import shutil
 import time
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from timbrel import storage
 from timbrel.config import decode_config, encode_config, read_toml, to_toml
 from timbrel.errors import CheckpointError, ConfigError
+from timbrel.files import flush
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -209,11 +209,7 @@ def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 def _flush(folder: Path) -> None:
     """Makes sure that everything in `folder` has reached the disk."""
     for path in (*folder.rglob("*"), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        flush(path)
 
 
 def _previous(path: Path) -> Path:

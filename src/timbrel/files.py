@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from pathlib import Path
 
@@ -21,6 +22,53 @@ def keep_apart(output: Path, given: Path) -> None:
         raise OutputError(
             f"{output} and {given}, which is read, lie one in the other: choose another folder."
         )
+
+
+def check_output(path: Path, force: bool) -> None:
+    """Refuses a file that could not be written, before any work is done for it.
+
+    Raises:
+        OutputError: it is a folder or would lie in none, or it exists and `force` is not set.
+    """
+    if not path.parent.is_dir() or path.is_dir():
+        raise OutputError(f"{path} cannot be written: give a file in a folder that exists.")
+    if path.exists() and not force:
+        raise OutputError(f"{path} exists already; use --force to replace it.")
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those it lies in, unless it is there.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made a folder: {error.strerror}.") from error
+
+
+def flush(path: Path, flags: int = os.O_RDONLY) -> None:
+    """Waits until a file or folder has reached the disk.
+
+    Args:
+        flags: to open it with; outside of POSIX a file must be open for writing.
+    """
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str, *, errors: str = "strict") -> None:

@@ -17,6 +17,12 @@ from timbrel.errors import AudioError
 Recording = str | Path | Waveform
 
 
+def shipped() -> tuple[Path, Path]:
+    """The two recordings that come with the package, each of another person."""
+    folder = Path(__file__).parent / "assets" / "demo"
+    return folder / "first.flac", folder / "second.flac"
+
+
 def looked_at(recording: Recording) -> Waveform | AudioInfo:
     """What `blocks` reads several times and looks at only once: a file that only ffmpeg reads is decoded for
     that.

@@ -21,6 +21,7 @@ from timbrel.checkpoint import Checkpoint
 from timbrel.config import decode_config
 from timbrel.contract import EmbeddingSpec, FeatureSpec
 from timbrel.errors import CheckpointError, ConfigError, ContractError
+from timbrel.wording import listed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -211,10 +212,9 @@ def _load_strictly(model: nn.Module, checkpoint: Checkpoint) -> None:
         if tensors[name].shape != wanted[name].shape
     ]
     if problems:
-        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise CheckpointError(
             f"The weights of {checkpoint.path} do not fit the family {checkpoint.family}: "
-            f"{'; '.join(problems[:5])}{more}."
+            f"{listed(problems, 5, '; ')}."
         )
     model.load_state_dict(tensors)
 

@@ -25,7 +25,14 @@ def test_a_prepared_corpus_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "expected index.jsonl"), ("", "is empty"), ("{}\n", "damaged"), ("{", "damaged")],
+    [
+        (None, "expected index.jsonl"),
+        ("", "is empty"),
+        ("{}\n", "damaged"),
+        ("{", "damaged"),
+        ("3\n", "damaged"),
+        ('{"id": "a/b", "speaker": "a", "file": "clips/x", "seconds": 1, "spilt": "dev"}', "did you mean"),
+    ],
 )
 def test_what_is_none_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:

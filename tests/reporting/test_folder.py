@@ -81,3 +81,9 @@ def test_a_folder_that_takes_no_files_is_refused_beforehand() -> None:
 def test_other_files_lie_beside_it(tmp_path: Path) -> None:
     folder.write(tmp_path / "report", {}, "<p>", False, {"rows.csv": "a,b\n"})
     assert (tmp_path / "report" / "rows.csv").read_text() == "a,b\n"
+
+
+def test_figures_have_so_many_digits_and_what_is_no_number_is_null() -> None:
+    found = {"all": (0.123456789, float("nan"), 7), "of one": {"peak": float("-inf")}}
+    assert folder.rounded(found) == {"all": [0.123457, None, 7], "of one": {"peak": None}}
+    assert folder.rounded(found, digits=4) == {"all": [0.1235, None, 7], "of one": {"peak": None}}

@@ -140,6 +140,9 @@ def test_pitch_and_samples_stay_together_at_other_rates(raw_corpus: Path, tmp_pa
 def test_what_is_no_prepared_corpus_is_refused(tmp_path: Path, recipe: DataRecipe) -> None:
     with pytest.raises(CorpusError, match="make one with `timbrel prepare`"):
         Data(tmp_path, recipe, "train", 0)
+    (tmp_path / "index.jsonl").write_text("")
+    with pytest.raises(CorpusError, match="is empty"):
+        Data(tmp_path, recipe, "train", 0)
     (tmp_path / "index.jsonl").write_text('{"id": "a/b", "sp')
     with pytest.raises(CorpusError, match="is damaged"):
         Data(tmp_path, recipe, "train", 0)

@@ -15,10 +15,11 @@ from tests.models import small
 from typer.testing import CliRunner
 
 from timbrel.cli.app import app
+from timbrel.corpora.prepared import read_index
 from timbrel.errors import TrainingError
 from timbrel.models.content import content_frames
 from timbrel.models.wavlm import WavLM
-from timbrel.train.data import Data, read_index
+from timbrel.train.data import Data
 from timbrel.train.frames import FOLDER, Frames, Prepared, prematch, prepare_frames
 from timbrel.train.recipe import DataRecipe
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,14 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"evil\.pt is not Resemblyzer"):
         Resemblyzer.load(tmp_path / "evil.pt")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_missing_onnxruntime_is_said_with_the_command_that_installs_it(
+    moonshine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(TrainingError, match=r"pip install onnxruntime\."):
+        Moonshine(moonshine)
 
 
 def test_other_networks_than_moonshine_tiny_are_refused(

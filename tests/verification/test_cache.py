@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from timbrel.cache import content_hash
 from timbrel.verification.cache import Cache, Entry
 
 CONTENT = "ab" * 32
@@ -56,8 +55,3 @@ def test_a_home_that_cannot_be_written_is_no_trouble(home: Path) -> None:
     (home / "cache").write_text("a file where the folder should be")
     Cache("one").put(CONTENT, entry())
     assert Cache("one").get(CONTENT) is None
-
-
-def test_the_hash_is_sha_256(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"abc")
-    assert content_hash(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

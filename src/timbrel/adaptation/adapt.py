@@ -21,6 +21,7 @@ from timbrel.adaptation.material import Material, gather
 from timbrel.adaptation.measure import Figures, HeldOut, Measure
 from timbrel.errors import OutputError, TrainingError
 from timbrel.models.converter import Converter
+from timbrel.recordings import shipped
 from timbrel.registry import DEFAULT_MODEL
 from timbrel.voice import SUFFIX
 
@@ -65,7 +66,6 @@ def adapt(
     sources: Sequence[Path] = (),
     cpu: bool = False,
     force: bool = False,
-    settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Adapted:
     """Fits a model's converter to one speaker and writes it beside the other parts, with the voice enrolled.
@@ -89,21 +89,16 @@ def adapt(
     # What could not be enrolled in the end is refused before the fitting.
     references.gather(material.recordings, base.rate, base.method.reference_seconds)
     held_out = HeldOut(base, material)
-    measure = Measure(base, material, held_out, sources or demo_sources())
+    measure = Measure(base, material, held_out, sources or shipped())
     before = measure(base.networks.converter)
-    settings, seconds = settings or Settings(), 60 * minutes
-    fitted = fit(base, material, held_out, settings=settings, seed=seed, seconds=seconds, progress=progress)
+    fitted = fit(
+        base, material, held_out, settings=Settings(), seed=seed, seconds=60 * minutes, progress=progress
+    )
     if fitted.stopped and fitted.best_step == 0:
         raise TrainingError("It was stopped before there was anything to keep: nothing is written.")
     _round(fitted.converter)
     made = Outcome(material, fitted, before, measure(fitted.converter), seed)
     return Adapted(out, _write(base, made, out, force), made)
-
-
-def demo_sources() -> tuple[Path, Path]:
-    """The two recordings shipped with the package."""
-    folder = Path(__file__).parents[1] / "assets" / "demo"
-    return folder / "first.flac", folder / "second.flac"
 
 
 def check_output(out: Path, force: bool) -> None:

@@ -19,9 +19,11 @@ from timbrel.adaptation.base import Base
 from timbrel.analysis import analyse
 from timbrel.audio import condition, io
 from timbrel.audio.io import Waveform
+from timbrel.audio.pitch import FRAME_RATE, VOICED
 from timbrel.errors import AudioError
 from timbrel.inspection.voices import MOST_SPLIT
 from timbrel.likeness import cosine_of_groups, divide
+from timbrel.wording import listed
 
 #: Seconds of speech without which there is too little to learn from and to measure on.
 LEAST_SPEECH = 30.0
@@ -37,8 +39,6 @@ _BEYOND = f"Of all recordings together {MOST_SECONDS / 60:.0f} min are used; the
 CROP = 96
 #: Content frames of a stretch, about 6 s.
 _STRETCH = 375
-#: Content frames in a second.
-FRAME_RATE = 62.5
 #: A stretch with a smaller share of voiced frames is a pause or noise.
 _LEAST_VOICED = 0.1
 #: One stretch in so many is held out, within these bounds.
@@ -149,7 +149,7 @@ def cut(base: Base, waveform: Waveform) -> Iterator[Stretch]:
     for start, stop in pairwise(edges):
         if stop - start >= CROP:
             stretch = whole.crop(start, stop - start)
-            if float((stretch.voicing > 0.5).float().mean()) >= _LEAST_VOICED:
+            if float((stretch.voicing > VOICED).float().mean()) >= _LEAST_VOICED:
                 yield stretch
 
 
@@ -208,19 +208,18 @@ def _require_one_voice(base: Base, stretches: Sequence[Stretch], references: Seq
     cosine = cosine_of_groups(vectors, divide(vectors))
     if cosine < MOST_SPLIT:
         raise AudioError(
-            f"{_listed(references)}: two voices are heard, {cosine:.2f} alike where one person's speech has "
+            f"{_named(references)}: two voices are heard, {cosine:.2f} alike where one person's speech has "
             f"{MOST_SPLIT:.2f} and more; give recordings of one person alone."
         )
 
 
 def _too_little(references: Sequence[Path], seconds: float) -> AudioError:
     return AudioError(
-        f"{_listed(references)}: {seconds:.0f} s of clear speech found in recordings of {_LEAST_SECONDS} s "
+        f"{_named(references)}: {seconds:.0f} s of clear speech found in recordings of {_LEAST_SECONDS} s "
         f"and more, where {LEAST_SPEECH:.0f} s are wanted and a few minutes are better: give more of the "
         "same person."
     )
 
 
-def _listed(references: Sequence[Path]) -> str:
-    more = f" and {len(references) - 1} more" if len(references) > 1 else ""
-    return f"{references[0].name}{more}"
+def _named(references: Sequence[Path]) -> str:
+    return listed([one.name for one in references], 1)

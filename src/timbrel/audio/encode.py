@@ -22,6 +22,7 @@ import soundfile
 
 from timbrel.audio.resample import ResampleStream
 from timbrel.errors import AudioError, OutputError
+from timbrel.files import flush
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -192,10 +193,10 @@ class AudioWriter:
         self._close()
         if self.path.suffix.lower() == ".mp3":
             _tag_mp3(self._partial, self._metadata)
-        _sync(self._partial, os.O_RDWR)
+        flush(self._partial, os.O_RDWR)
         self._partial.replace(self.path)
         if os.name == "posix":
-            _sync(self.path.parent, os.O_RDONLY)
+            flush(self.path.parent)
         _remove_leftovers(self.path)
 
     def _discard(self) -> None:
@@ -264,12 +265,3 @@ def _tag_mp3(path: Path, metadata: Mapping[str, str]) -> None:
     for name, text in metadata.items():
         tags.add(frames[name](encoding=id3.Encoding.UTF8, text=text))
     tags.save(path)
-
-
-def _sync(path: Path, flags: int) -> None:
-    """Waits until a file or folder has reached the disk."""
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SAMPLE_RATE = 16000
 HOP = 256
+#: Frames a second, 62.5.
+FRAME_RATE = SAMPLE_RATE / HOP
 #: Hz. Below lies hum, above singing; a narrow range is the first guard against octave errors.
 F0_MIN, F0_MAX = 50.0, 600.0
 #: A frame is voiced from this probability on: the tracker is calibrated to it.

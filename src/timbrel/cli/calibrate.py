@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from timbrel.cli.prepare import Layout
-from timbrel.cli.shared import ForceOption, progress_line
+from timbrel.cli.shared import ForceOption, Layout, progress_line
 from timbrel.cli.verification import (
     CohortOption,
     CorpusOption,
@@ -23,7 +22,8 @@ from timbrel.cli.verification import (
     read_pairs,
     warn_excluded,
 )
-from timbrel.errors import ConfigError, OutputError
+from timbrel.errors import ConfigError
+from timbrel.files import check_output
 from timbrel.registry import DEFAULT_MODEL
 from timbrel.wording import counted
 
@@ -52,7 +52,7 @@ def calibrate(
 
     if (corpus is None) == (trials is None):
         raise ConfigError("Give one of --corpus and --trials.")
-    _check_output(output, force)
+    check_output(output, force)
     rule = thresholds.parse(threshold or "eer")
     pairs, name = read_pairs(corpus, trials, layout, split, root, skip_missing)
     hearing = Hearing(model)
@@ -68,10 +68,3 @@ def calibrate(
     typer.echo(f"  errors there      {accepts:.2%} false accepts, {rejects:.2%} false rejects")
     typer.echo(f"  Cllr              {made.cllr:.3f} bits, {made.minimum_cllr:.3f} at best")
     warn_excluded(excluded)
-
-
-def _check_output(output: Path, force: bool) -> None:
-    if not output.parent.is_dir() or output.is_dir():
-        raise OutputError(f"{output} cannot be written: give a file in a folder that exists.")
-    if output.exists() and not force:
-        raise OutputError(f"{output} exists already; use --force to replace it.")

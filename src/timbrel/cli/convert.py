@@ -23,7 +23,7 @@ from timbrel.cli.shared import (
     warn,
 )
 from timbrel.errors import ConfigError, OutputError
-from timbrel.files import resolved
+from timbrel.files import make_folder, resolved
 from timbrel.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def _convert_batch(table: Path, folder: Path, settings: _Settings, engine: Engin
     from timbrel.batch import read_pairs
 
     rows = read_pairs(table, folder)
-    _make_folder(folder)
+    make_folder(folder)
     counts = {"made": 0, "skipped": 0, "failed": 0}
     with progress_line(table.name) as progress:
         for outcome in _outcomes(rows, folder, settings, engine, progress):
@@ -202,10 +202,3 @@ def _outcomes(
         force=settings.force,
         progress=progress,
     )
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made a folder: {error.strerror}.") from error

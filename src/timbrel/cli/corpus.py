@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from timbrel.cli.engines import AddressOption, EngineName, EngineOption, WorkersOption, open_engine
-from timbrel.cli.prepare import Layout
-from timbrel.cli.shared import ForceOption, ModelOption, progress_line, warn
+from timbrel.cli.shared import ForceOption, Layout, ModelOption, progress_line, warn
+from timbrel.files import check_output, write_text
 from timbrel.registry import DEFAULT_MODEL
 from timbrel.wording import counted
 
@@ -53,8 +53,9 @@ def check(
     from timbrel.inspection.check import check as run
     from timbrel.inspection.findings import warnings
 
-    _check_report(output, force)
-    name = layouts.detect(source) if layout is Layout.AUTO else layout.value
+    if output is not None:
+        check_output(output, force)
+    name = layouts.named(layout.value, source)
     utterances = layouts.read(name, source, microphone)
     with open_engine(engine, address, workers) as crew, progress_line("listening") as advance:
         report = run(utterances, model, clips=clips, engine=crew, progress=advance)
@@ -65,35 +66,14 @@ def check(
     warn(found)
 
 
-def _check_report(output: Path | None, force: bool) -> None:
-    """Refuses a report that could not be written, before any work is done."""
-    from timbrel.errors import OutputError
-
-    if output is None:
-        return
-    if not output.parent.is_dir() or output.is_dir():
-        raise OutputError(f"{output} cannot be written: give a file in a folder that exists.")
-    if output.exists() and not force:
-        raise OutputError(f"{output} exists already; use --force to replace it.")
-
-
 def _write(output: Path, facts: dict[str, object], report: CorpusReport) -> None:
     import json
     from dataclasses import asdict
 
-    from timbrel.files import write_text
+    from timbrel.reporting.folder import rounded
 
-    found = {**facts, **asdict(report)}
-    write_text(output, json.dumps(_rounded(found), indent=2, ensure_ascii=False) + "\n")
-
-
-def _rounded(found: object) -> object:
-    """The same with floats of four digits, which are all that mean something."""
-    if isinstance(found, float):
-        return round(found, 4)
-    if isinstance(found, dict):
-        return {key: _rounded(value) for key, value in found.items()}
-    return [_rounded(value) for value in found] if isinstance(found, list | tuple) else found
+    found = rounded({**facts, **asdict(report)}, digits=4)
+    write_text(output, json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _table(report: CorpusReport, most: int) -> Iterator[str]:

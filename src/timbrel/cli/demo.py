@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from timbrel.cli.shared import Device, DeviceOption, load_converter, progress_line, report_lines, warn
-from timbrel.errors import OutputError
+from timbrel.files import make_folder
 from timbrel.registry import DEFAULT_MODEL
 
 FOLDER = Path("timbrel-demo")
@@ -20,11 +20,10 @@ def register(app: typer.Typer) -> None:
 
 def demo(device: DeviceOption = Device.AUTO) -> None:
     """Convert the shipped pair of recordings both ways into ./timbrel-demo/."""
-    first, second = recordings()
-    try:
-        FOLDER.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{FOLDER.absolute()} cannot be made a folder: {error.strerror}.") from error
+    from timbrel.recordings import shipped
+
+    first, second = shipped()
+    make_folder(FOLDER.absolute())
     converter = load_converter(DEFAULT_MODEL, device)
     typer.echo(f"model {converter.name}, loaded in {converter.load_seconds:.2f} s")
     typer.echo(f"the recordings: {first}\n                {second}")
@@ -36,9 +35,3 @@ def demo(device: DeviceOption = Device.AUTO) -> None:
             summary = converter.convert_file(source, voice, output, force=True, progress=progress)
         typer.echo(f"\n{output}")
         typer.echo("\n".join(report_lines(converter.report(output, source, voice, summary))))
-
-
-def recordings() -> tuple[Path, Path]:
-    """The two recordings shipped with the package."""
-    folder = Path(__file__).parents[1] / "assets" / "demo"
-    return folder / "first.flac", folder / "second.flac"

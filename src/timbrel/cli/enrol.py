@@ -17,6 +17,7 @@ from timbrel.cli.shared import (
     warn,
 )
 from timbrel.errors import OutputError
+from timbrel.files import check_output
 from timbrel.registry import DEFAULT_MODEL
 
 
@@ -43,18 +44,11 @@ def enrol(
     from timbrel.targets import parse_targets, target_voice
 
     targets = parse_targets(references)
-    _check_output(output, force)
+    if output.suffix != ".voice":
+        raise OutputError(f"{output} must end in .voice.")
+    check_output(output, force)
     converter = load_converter(model, device)
     voice = target_voice(converter, targets, denoise=denoise)
     warn(voice.warnings)
     voice.save(output, force=force)
     typer.echo(f"{output}: {voice.seconds:.1f} s of speech from {len(voice.sources)} recording(s)")
-
-
-def _check_output(output: Path, force: bool) -> None:
-    if output.suffix != ".voice":
-        raise OutputError(f"{output} must end in .voice.")
-    if output.exists() and not force:
-        raise OutputError(f"{output} exists already: choose another name or use --force.")
-    if not output.parent.is_dir():
-        raise OutputError(f"{output} cannot be written: there is no folder {output.parent}.")

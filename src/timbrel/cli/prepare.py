@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from enum import StrEnum
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from timbrel.cli.engines import AddressOption, EngineName, EngineOption, WorkersOption, open_engine
-from timbrel.cli.shared import progress_line, warn
+from timbrel.cli.shared import Layout, progress_line, unseen_speakers, warn
 from timbrel.errors import ConfigError, CorpusError
 from timbrel.files import resolved
 from timbrel.wording import counted
 
 if TYPE_CHECKING:
     from timbrel.corpora import Utterance
-    from timbrel.corpora.splits import Plan
     from timbrel.train.prepare import Report
 
 #: Skipped files shown on the screen; all of them stand in the report.
 _SHOWN = 10
-
-
-class Layout(StrEnum):
-    """How a corpus is laid out; see `timbrel.corpora.layouts`."""
-
-    AUTO = "auto"
-    VCTK = "vctk"
-    LIBRISPEECH = "librispeech"
-    LIBRITTS = "libritts"
-    COMMON_VOICE = "common-voice"
-    FOLDER = "folder"
-    MANIFEST = "manifest"
 
 
 def register(app: typer.Typer) -> None:
@@ -72,18 +58,19 @@ def prepare(
 ) -> None:
     """Resample a corpus, track its pitch and divide it; a second run does only what is missing."""
     from timbrel.corpora import layouts
+    from timbrel.corpora.splits import divide_corpus, plan_of
     from timbrel.train.prepare import REPORT, Wanted, divided_otherwise
     from timbrel.train.prepare import prepare as run
 
     if not 8000 <= sample_rate <= 48000:
         raise ConfigError(f"--sample-rate must lie between 8000 and 48000 Hz, not {sample_rate}.")
-    name = layouts.detect(source) if layout is Layout.AUTO else layout.value
+    name = layouts.named(layout.value, source)
     if name == layouts.PREPARED:
         raise CorpusError(f"{source} has been prepared already: give the corpus it was made from.")
     if resolved(out) == resolved(source):
         raise ConfigError(f"{out} is the corpus itself: give another folder for what is prepared from it.")
     utterances = _of_splits(layouts.read(name, source, microphone), split, source)
-    plan = plan_of(name, utterances, unseen, held_out, seed)
+    plan = plan_of(name, utterances, unseen_speakers(unseen), held_out, seed)
     utterances, rule = divide_corpus(name, utterances, plan)
     wanted = Wanted(sample_rate, layouts.LAYOUTS[name].trims if trim is None else trim, shortest, need_text)
     warn(filter(None, [divided_otherwise(utterances, out, rule)]))
@@ -96,61 +83,11 @@ def prepare(
     typer.echo("\n".join([*_summary(out, report), *_split_lines(out)]))
 
 
-def split_names(split: str, utterances: Iterable[Utterance], source: Path) -> set[str]:
-    """The splits that were named, none if all are meant; raises CorpusError if the corpus lacks one."""
-    names = {name.strip() for name in split.split(",")} if split else set()
-    known = {utterance.split for utterance in utterances}
-    if names - known:
-        raise CorpusError(
-            f"{source} has no split {', '.join(sorted(names - known))}: it has {', '.join(sorted(known))}."
-        )
-    return names
-
-
 def _of_splits(utterances: list[Utterance], split: str, source: Path) -> list[Utterance]:
+    from timbrel.corpora.splits import split_names
+
     names = split_names(split, utterances, source)
     return [utterance for utterance in utterances if not names or utterance.split in names]
-
-
-def plan_of(
-    name: str, utterances: list[Utterance], unseen: str | None, held_out: float | None, seed: int | None
-) -> Plan | None:
-    """How to divide the corpus; None keeps its own splits."""
-    from timbrel.corpora.layouts import LAYOUTS
-    from timbrel.corpora.splits import Plan
-
-    share = LAYOUTS[name].unseen_share
-    if not share and all(option is None for option in (unseen, held_out, seed)):
-        return None
-    usual = int(share * len({one.speaker for one in utterances}))
-    return Plan(
-        unseen=usual if unseen is None else _unseen(unseen),
-        held_out=0.05 if held_out is None else held_out,
-        seed=seed or 0,
-    )
-
-
-def _unseen(text: str) -> int | tuple[str, ...]:
-    """10 -> ten speakers; p225,p226 -> these two; "1088," -> the speaker called 1088."""
-    if text.strip().isdigit():
-        return int(text)
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names:
-        raise ConfigError(f"--unseen takes a number of speakers, or their names, not {text!r}.")
-    return names
-
-
-def divide_corpus(
-    name: str, utterances: list[Utterance], plan: Plan | None
-) -> tuple[list[Utterance], dict[str, object]]:
-    """The corpus in splits, and the rule they follow."""
-    from dataclasses import asdict
-
-    from timbrel.corpora.splits import divide
-
-    if plan is None:
-        return utterances, {"layout": name, "splits": "the corpus's own"}
-    return divide(utterances, plan), {"layout": name, "splits": "by hash", **asdict(plan)}
 
 
 def _summary(out: Path, report: Report) -> Iterator[str]:

@@ -52,7 +52,7 @@ def remake(
     require_extra()
     import torch
 
-    from timbrel.evaluation.metrics.packages import BARE, packaged
+    from timbrel.packages import MOONSHINE, RESEMBLYZER, packaged
     from timbrel.train.remake import SIZES, Plan
     from timbrel.train.remake import remake as run
 
@@ -61,8 +61,8 @@ def remake(
     plan = Plan(
         corpus,
         out,
-        moonshine or packaged("Moonshine", "moonshine_voice", encoder, f"{BARE} moonshine-voice==0.0.48"),
-        resemblyzer or packaged("Resemblyzer", "resemblyzer", "pretrained.pt", f"{BARE} Resemblyzer==0.1.4"),
+        moonshine or packaged("Moonshine", "moonshine_voice", encoder, MOONSHINE),
+        resemblyzer or packaged("Resemblyzer", "resemblyzer", "pretrained.pt", RESEMBLYZER),
         SIZES[size.value],
         # Without a GPU two processes train faster than one with twice the threads.
         processes or gpus or min(2, os.cpu_count() or 1),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from timbrel.errors import ConfigError
+
 if TYPE_CHECKING:
     from timbrel.pipeline import VoiceConverter
     from timbrel.results import Report
@@ -21,6 +23,18 @@ class Device(StrEnum):
     CPU = "cpu"
     CUDA = "cuda"
     MPS = "mps"
+
+
+class Layout(StrEnum):
+    """How a corpus is laid out; see `timbrel.corpora.layouts`."""
+
+    AUTO = "auto"
+    VCTK = "vctk"
+    LIBRISPEECH = "librispeech"
+    LIBRITTS = "libritts"
+    COMMON_VOICE = "common-voice"
+    FOLDER = "folder"
+    MANIFEST = "manifest"
 
 
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="Name of a model or its folder.")]
@@ -36,6 +50,18 @@ DenoiseOption = Annotated[
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace an output that exists.")]
 
 Progress = Callable[[float, float], None]
+
+
+def unseen_speakers(text: str | None) -> int | tuple[str, ...] | None:
+    """10 -> ten speakers; p225,p226 -> these two; "1088," -> the speaker called 1088."""
+    if text is None:
+        return None
+    if text.strip().isdigit():
+        return int(text)
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise ConfigError(f"--unseen takes a number of speakers, or their names, not {text!r}.")
+    return names
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from timbrel.cli.prepare import Layout, divide_corpus, plan_of, split_names
-from timbrel.cli.shared import ForceOption
-from timbrel.errors import CorpusError, OutputError
+from timbrel.cli.shared import ForceOption, Layout, unseen_speakers
+from timbrel.errors import CorpusError
+from timbrel.files import check_output, write_text
 from timbrel.wording import counted
 
 if TYPE_CHECKING:
@@ -105,14 +105,16 @@ def trials(
     trained on it never heard, and nothing is taken that it was trained on.
     """
     from timbrel.corpora import layouts
+    from timbrel.corpora.splits import divide_corpus, plan_of, split_names
     from timbrel.evaluation.lists import Wanted, build
 
-    _check(output, force)
-    name = layouts.detect(corpus) if layout is Layout.AUTO else layout.value
+    check_output(output, force)
+    name = layouts.named(layout.value, corpus)
     if name == layouts.PREPARED:
         raise CorpusError(f"{corpus} has been prepared: give the corpus it was made from, which has audio.")
     utterances = layouts.read(name, corpus)
-    utterances, _ = divide_corpus(name, utterances, plan_of(name, utterances, unseen, held_out, split_seed))
+    plan = plan_of(name, utterances, unseen_speakers(unseen), held_out, split_seed)
+    utterances, _ = divide_corpus(name, utterances, plan)
     wanted = Wanted(
         protocol=protocol.value,
         count=count,
@@ -128,16 +130,8 @@ def trials(
     typer.echo("\n".join(_summary(found, output)))
 
 
-def _check(output: Path, force: bool) -> None:
-    if output.is_dir() or not output.parent.is_dir():
-        raise OutputError(f"{output} cannot be written: it must be a CSV in a folder that exists.")
-    if output.exists() and not force:
-        raise OutputError(f"{output} exists already; use --force to replace it.")
-
-
 def _write(found: Sequence[Trial], output: Path) -> None:
     from timbrel.evaluation.lists import table
-    from timbrel.files import write_text
 
     write_text(output, table(found, output.parent))
 

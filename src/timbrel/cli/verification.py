@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from timbrel.cli.prepare import Layout
-from timbrel.cli.shared import progress_line, warn
+from timbrel.cli.shared import Layout, progress_line, warn
 from timbrel.errors import ConfigError
 
 if TYPE_CHECKING:

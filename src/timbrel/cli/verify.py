@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from timbrel.cli.prepare import Layout
-from timbrel.cli.shared import ForceOption, progress_line
+from timbrel.cli.shared import ForceOption, Layout, progress_line
 from timbrel.cli.verification import (
     CalibrationOption,
     CohortOption,

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from timbrel.errors import CorpusError
+from timbrel.wording import listed
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a"})
 #: Names that an error lists of what stands in a folder.
@@ -35,6 +37,18 @@ class Utterance:
     split: str = "train"
     extra: dict[str, str] = field(default_factory=dict)
     problem: str = ""
+
+
+class Spoken(Protocol):
+    """What one speaker said."""
+
+    @property
+    def speaker(self) -> str:
+        """Who said it."""
+        ...
+
+
+Row = TypeVar("Row", bound=Spoken)
 
 
 def recordings_below(folder: Path) -> list[Path]:
@@ -76,23 +90,23 @@ def is_file_name(part: str) -> bool:
     return bool(part) and not part.startswith(".") and not bad
 
 
-def hold_out(ids_by_speaker: dict[str, list[str]], every: int = 20) -> set[str]:
+def hold_out(ids_by_speaker: dict[str, list[str]]) -> set[str]:
     """Ids to keep for validation where a corpus names no split: every 20th clip of each speaker.
 
     If nobody has so many, the last clip of the speaker who has most, unless it is the only one.
     """
-    held = {clip for clips in ids_by_speaker.values() for clip in sorted(clips)[every - 1 :: every]}
+    held = {clip for clips in ids_by_speaker.values() for clip in sorted(clips)[19::20]}
     if held:
         return held
     counts = Counter({speaker: len(clips) for speaker, clips in sorted(ids_by_speaker.items())})
     return {max(ids_by_speaker[speaker]) for speaker, count in counts.most_common(1) if count > 1}
 
 
-def by_speaker(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
+def by_speaker(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """The rows of each speaker, speakers and rows in the order in which they come."""
-    found: dict[str, list[Utterance]] = {}
-    for utterance in utterances:
-        found.setdefault(utterance.speaker, []).append(utterance)
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.speaker, []).append(row)
     return found
 
 
@@ -129,5 +143,4 @@ def describe(root: Path) -> str:
     )
     if not names:
         return "an empty folder"
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
+    return listed(names, _LISTED)

@@ -20,7 +20,7 @@ from timbrel.corpora import (
 )
 from timbrel.errors import CorpusError
 
-PREPARED = "prepared"
+AUTO, PREPARED = "auto", "prepared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Layout:
 
 #: In the order in which they are tried: the loosest last.
 LAYOUTS = {
-    PREPARED: Layout(prepared.matches, prepared.read, "index.jsonl", trims=False),
+    PREPARED: Layout(prepared.matches, prepared.read, prepared.INDEX, trims=False),
     "manifest": Layout(manifest.matches, manifest.read, "manifest.csv", trims=False),
     "vctk": Layout(vctk.matches, vctk.read, "wav48 or wav48_silence_trimmed", unseen_share=0.1),
     "librispeech": Layout(librispeech.matches, librispeech.read, "*.trans.txt by speaker and chapter"),
@@ -63,6 +63,15 @@ def detect(root: Path) -> str:
             return name
     signs = ", ".join(f"{layout.sign} ({name})" for name, layout in LAYOUTS.items())
     raise CorpusError(f"{root} is no corpus that is known: expected {signs}; found {describe(root)}.")
+
+
+def named(name: str, root: Path) -> str:
+    """The layout of that name; of "auto", the one that the folder has.
+
+    Raises:
+        CorpusError: it has none of them.
+    """
+    return detect(root) if name == AUTO else name
 
 
 def read(name: str, root: Path, microphone: int | None = None) -> list[Utterance]:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from timbrel.corpora import Utterance, by_speaker
+from timbrel.corpora.layouts import LAYOUTS
 from timbrel.errors import CorpusError
+from timbrel.wording import listed
 
 TRAIN, DEV, UNSEEN = "train", "dev", "unseen"
+_HELD_OUT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +31,55 @@ class Plan:
     """
 
     unseen: int | tuple[str, ...] = 0
-    held_out: float = 0.05
+    held_out: float = _HELD_OUT
     seed: int = 0
+
+
+def split_names(split: str, utterances: Iterable[Utterance], source: Path) -> set[str]:
+    """The splits that "train,dev" names; of "", which means all of them, none.
+
+    Raises:
+        CorpusError: the corpus lacks one.
+    """
+    names = {name.strip() for name in split.split(",")} if split else set()
+    known = {utterance.split for utterance in utterances}
+    if names - known:
+        raise CorpusError(
+            f"{source} has no split {', '.join(sorted(names - known))}: it has {', '.join(sorted(known))}."
+        )
+    return names
+
+
+def plan_of(
+    layout: str,
+    utterances: list[Utterance],
+    unseen: int | tuple[str, ...] | None = None,
+    held_out: float | None = None,
+    seed: int | None = None,
+) -> Plan | None:
+    """How to divide a corpus of that layout, as usual where nothing is given; None keeps its own splits."""
+    share = LAYOUTS[layout].unseen_share
+    if not share and all(choice is None for choice in (unseen, held_out, seed)):
+        return None
+    usual = int(share * len({one.speaker for one in utterances}))
+    return Plan(
+        unseen=usual if unseen is None else unseen,
+        held_out=_HELD_OUT if held_out is None else held_out,
+        seed=seed or 0,
+    )
+
+
+def divide_corpus(
+    layout: str, utterances: list[Utterance], plan: Plan | None
+) -> tuple[list[Utterance], dict[str, object]]:
+    """The corpus in splits, and the rule they follow.
+
+    Raises:
+        CorpusError: it cannot be divided by that plan.
+    """
+    if plan is None:
+        return utterances, {"layout": layout, "splits": "the corpus's own"}
+    return divide(utterances, plan), {"layout": layout, "splits": "by hash", **asdict(plan)}
 
 
 def divide(utterances: Iterable[Utterance], plan: Plan) -> list[Utterance]:
@@ -51,7 +102,7 @@ def _unseen(speakers: dict[str, list[Utterance]], plan: Plan) -> set[str]:
     if unknown:
         raise CorpusError(
             f"The corpus has no speaker {', '.join(sorted(unknown))} to keep unseen: "
-            f"it has {_some(sorted(speakers))}."
+            f"it has {listed(sorted(speakers), 8)}."
         )
     count = plan.unseen if isinstance(plan.unseen, int) else len(set(plan.unseen))
     if count >= len(speakers):
@@ -79,7 +130,3 @@ def _held_out(own: list[Utterance], plan: Plan) -> list[str]:
 
 def _hash(seed: int, name: str) -> str:
     return hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

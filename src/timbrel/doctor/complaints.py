@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from timbrel.audio import condition
 from timbrel.audio.condition import Condition
 from timbrel.doctor.findings import Area, Finding, Severity
-from timbrel.doctor.recording import Recording
+from timbrel.doctor.recording import RATES, Recording
 
 FAULT, RISK, MINOR = Severity.FAULT, Severity.RISK, Severity.MINOR
 
@@ -17,7 +17,6 @@ MUCH_SOFT = 0.3
 LOUDEST_DBFS, SOFTEST_DBFS = -12.0, -35.0
 _TELEPHONE_HZ = 4300.0
 _DULL_HZ = 7000.0
-_RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
 def complaints(heard: Recording, *, reference: bool) -> Iterator[Finding]:
@@ -119,7 +118,7 @@ def _rate(heard: Recording) -> Iterator[Finding]:
 
 
 def _upsampled(heard: Recording, wall: float) -> Finding:
-    rate = next((rate for rate in _RATES if rate >= 2 * wall), heard.sample_rate)
+    rate = next((rate for rate in RATES if rate >= 2 * wall), heard.sample_rate)
     telephone = wall < _TELEPHONE_HZ
     return _finding(
         heard,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from timbrel.analysis import opening
 from timbrel.audio import condition, decode, pitch
 from timbrel.audio.condition import Condition
 from timbrel.audio.io import Waveform
@@ -28,7 +30,8 @@ _USUAL_PITCH = 150.0
 _GUESS_SECONDS = 10.0
 #: Beyond this no scale that anybody uses can be meant, and figures overflow.
 _NO_SCALE = 1e12
-_RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000)
+#: Usual sample rates, Hz.
+RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +110,11 @@ def listen(path: Path) -> Recording:
 
 def _beginning(info: decode.AudioInfo) -> np.ndarray:
     """(L, channels) of the first minute."""
-    wanted, blocks, count = round(MAX_SECONDS * info.sample_rate), [], 0
-    for block in decode.blocks(info):
-        blocks.append(block)
-        count += len(block)
-        if count >= wanted:
-            break
-    if not count:
+    nothing = np.zeros((0, info.channels), dtype=np.float32)
+    heard = opening(chain([nothing], decode.blocks(info)), round(MAX_SECONDS * info.sample_rate))
+    if not len(heard):
         raise AudioError(f"{info.path} holds no samples; record or export it again.")
-    return np.concatenate(blocks)[:wanted]
+    return heard
 
 
 def _channels(channels: np.ndarray) -> tuple[float, float]:
@@ -160,4 +159,4 @@ def _true_rate(waveform: Waveform, found: Condition, median: float) -> int | Non
 
 
 def _candidates(sample_rate: int) -> Iterator[int]:
-    return (rate for rate in _RATES if rate != sample_rate and 0.15 < rate / sample_rate < 6.5)
+    return (rate for rate in RATES if rate != sample_rate and 0.15 < rate / sample_rate < 6.5)

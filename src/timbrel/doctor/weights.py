@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from timbrel.doctor.findings import Area, Finding, Severity
+from timbrel.models.quantizer import perplexity
+from timbrel.wording import listed
 
 #: Tensors with fewer values say nothing about where they come from.
 _LEAST_VALUES = 256
@@ -17,6 +19,8 @@ _DEVIATION_NEAR, _LARGEST_NEAR = 0.03, 0.15
 _UNTRAINED, _HALF_LOADED = 0.9, 0.25
 #: A codebook that uses fewer codes than this has collapsed.
 _FEW_CODES, _FEW_SHARE = 4.0, 0.05
+#: Tensors that a finding names.
+_NAMED = 3
 _WEIGHT_NORM = (".weight_g", ".weight_v", ".parametrizations.weight.original0")
 
 
@@ -54,7 +58,7 @@ def numbers(subject: str, tensors: Mapping[str, Tensor]) -> Iterator[Finding]:
             Severity.FAULT,
             Area.WEIGHTS,
             subject,
-            f"{_some(broken)} {_holds(broken)} NaN or infinity.",
+            f"{listed(broken, _NAMED)} {_holds(broken)} NaN or infinity.",
             "Everything after it is NaN: silence or full noise. Training diverged, or the file is damaged.",
             "Go back to an earlier checkpoint, or fetch the file again.",
         )
@@ -66,12 +70,14 @@ def numbers(subject: str, tensors: Mapping[str, Tensor]) -> Iterator[Finding]:
             Severity.FAULT,
             Area.WEIGHTS,
             subject,
-            f"{_some(empty)} {_holds(empty)} nothing but zeros.",
+            f"{listed(empty, _NAMED)} {_holds(empty)} nothing but zeros.",
             "That layer passes nothing on: silence, or a hum that does not depend on the input.",
             "Import or train it again; a conversion between formats lost these weights.",
         )
     if codebooks:
-        yield _codebook(subject, f"{_some(codebooks)} holds nothing but zeros: the codebook never began.")
+        yield _codebook(
+            subject, f"{listed(codebooks, _NAMED)} holds nothing but zeros: the codebook never began."
+        )
 
 
 def never_learned(subject: str, network: nn.Module) -> Iterator[Finding]:
@@ -133,7 +139,7 @@ def statistics(subject: str, tensors: Mapping[str, Tensor]) -> Iterator[Finding]
             Severity.RISK,
             Area.WEIGHTS,
             subject,
-            f"{_some(unused)} never saw a batch: running means are 0.",
+            f"{listed(unused, _NAMED)} never saw a batch: running means are 0.",
             "In use, batch normalisation takes its running statistics: the output is off scale and noisy.",
             "Save the buffers with the weights, after training in train mode.",
             (31,),
@@ -150,7 +156,7 @@ def codebooks(subject: str, tensors: Mapping[str, Tensor]) -> Iterator[Finding]:
         if distinct < max(_FEW_CODES, _FEW_SHARE * len(book)):
             yield _codebook(subject, f"{name} has {distinct} different codes of {len(book)}: it collapsed.")
         elif counts is not None and _any(counts):
-            effective = _perplexity(counts)
+            effective = float(perplexity(counts))
             if effective < max(_FEW_CODES, _FEW_SHARE * len(book)):
                 yield _codebook(
                     subject, f"{name} uses {effective:.1f} codes of {len(book)} (perplexity): it collapsed."
@@ -206,11 +212,6 @@ def _as_at_the_start(tensor: Tensor, start: Tensor) -> bool:
     return abs(deviation - 1) < near and abs(largest - 1) < max(_LARGEST_NEAR, near)
 
 
-def _perplexity(counts: Tensor) -> float:
-    share = counts.double() / counts.double().sum()
-    return float(torch.exp(-(share * share.clamp_min(1e-12).log()).sum()))
-
-
 def _finite(tensor: Tensor) -> bool:
     return not tensor.is_floating_point() or bool(tensor.isfinite().all())
 
@@ -221,8 +222,3 @@ def _any(tensor: Tensor) -> bool:
 
 def _holds(names: list[str]) -> str:
     return "holds" if len(names) == 1 else "hold"
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{', '.join(names[:3])}{more}"

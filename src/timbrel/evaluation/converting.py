@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from timbrel import __version__
 from timbrel.engines import Engine, spread
-from timbrel.errors import EvaluationError, OutputError, TimbrelError
+from timbrel.errors import EvaluationError, TimbrelError
 from timbrel.evaluation.hashes import Hashes
 from timbrel.evaluation.pairs import Pair
 from timbrel.evaluation.systems import Speed
-from timbrel.files import write_text
+from timbrel.files import make_folder, write_text
 from timbrel.voice import Voice, remembered
 
 if TYPE_CHECKING:
@@ -123,10 +123,7 @@ def produce(
         OutputError: the folder cannot be written.
         EngineError: no worker can be started.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made a folder: {error.strerror}.") from error
+    make_folder(folder)
     orders = [Order(pair, folder / f"{pair.id}.wav", _key(pair, recipe, hashes)) for pair in pairs]
     found = {order.pair.id: made for order in orders if (made := _finished(order))}
     waiting = [order for order in orders if order.pair.id not in found]

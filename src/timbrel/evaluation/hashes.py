@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from timbrel.cache import content_hash
 from timbrel.errors import EvaluationError
+from timbrel.files import content_hash
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from timbrel.evaluation.voices import (
 )
 from timbrel.files import resolved, write_text
 from timbrel.reporting.folder import rounded
-from timbrel.wording import counted
+from timbrel.wording import counted, listed
 
 PAIRS, CONVERTED, RESULTS, SCORES, REPORT = (
     "pairs.csv",
@@ -311,9 +311,8 @@ def _self_conversions(pairs: Sequence[Pair], hashes: Hashes) -> list[str]:
     own = [pair.id for pair in pairs if hashes.of(pair.source) == hashes.of(pair.target)]
     if not own:
         return []
-    more = f" and {len(own) - _NAMED} more" if len(own) > _NAMED else ""
     return [
-        f"The source is its own target in {counted(len(own), 'pair')} ({', '.join(own[:_NAMED])}{more}): "
+        f"The source is its own target in {counted(len(own), 'pair')} ({listed(own, _NAMED)}): "
         "that tests how well a voice is rebuilt, and counts like all others."
     ]
 

@@ -11,6 +11,7 @@ from typing import Literal
 from timbrel import checkpoint, registry
 from timbrel.corpora import is_file_name
 from timbrel.errors import EvaluationError
+from timbrel.files import content_hash
 
 #: The controls: nothing converted at all, and a vocoder's copy of it.
 SOURCE, COPY = "source", "copy-synthesis"
@@ -105,6 +106,5 @@ def model_fingerprint(model: str) -> str:
     for path in sorted(folder.rglob("*")):
         if path.suffix in (".toml", ".safetensors") and path.name != "training.safetensors":
             digest.update(path.relative_to(folder).as_posix().encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(bytes.fromhex(content_hash(path)))
     return digest.hexdigest()[:16]

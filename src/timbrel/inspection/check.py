@@ -6,11 +6,9 @@ band, how loud and how clipped; whether one voice goes by two names, or two voic
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +16,7 @@ from timbrel.audio import condition
 from timbrel.corpora import Utterance, by_speaker
 from timbrel.engines import Engine, spread
 from timbrel.errors import CorpusError
+from timbrel.files import content_hash
 from timbrel.inspection.measure import Look, Seen, observer, observer_of_worker
 from timbrel.inspection.voices import Voices, compare
 
@@ -129,9 +128,7 @@ def check(
     if not usable:
         first = f" ({unusable[0].path}: {unusable[0].reason})" if unusable else ""
         raise CorpusError(f"No recording of the corpus can be used{first}.")
-    speakers: dict[str, list[Seen]] = {}
-    for seen in usable:
-        speakers.setdefault(seen.utterance.speaker, []).append(seen)
+    speakers = by_speaker(usable)
     return CorpusReport(
         speakers={name: _figures(own, own[0].utterance.sex) for name, own in sorted(speakers.items())},
         total=_figures(usable, ""),
@@ -208,7 +205,7 @@ def _voices(speakers: dict[str, list[Seen]]) -> Voices:
 def _same_files(utterances: Sequence[Utterance]) -> Iterator[tuple[str, ...]]:
     """Groups of ids whose files are equal; only files of one size are read."""
     for group in _groups(utterances, lambda one: one.path.stat().st_size):
-        for same in _groups(group, lambda one: _digest(one.path)):
+        for same in _groups(group, lambda one: content_hash(one.path)):
             yield tuple(one.id for one in same)
 
 
@@ -218,8 +215,3 @@ def _groups(utterances: Sequence[Utterance], key: Callable[[Utterance], int | st
     for one in utterances:
         found.setdefault(key(one), []).append(one)
     return [group for group in found.values() if len(group) > 1]
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from timbrel.audio.condition import LOW_SNR_DB, MUCH_SILENCE, NARROW_BAND_HZ
 from timbrel.inspection.check import CorpusReport
-from timbrel.wording import counted
+from timbrel.wording import counted, listed
 
 #: Beyond these a warning is given.
 FEW_MINUTES = 1.0
@@ -35,7 +35,7 @@ def _unusable(report: CorpusReport) -> Iterator[str]:
         count = counted(len(report.unusable), "recording")
         yield f"{count} cannot be used, first {first.path}: {first.reason}"
     for ids in report.same_file[:_LISTED]:
-        yield f"{_some(list(ids))} are the same file."
+        yield f"{listed(ids, _LISTED)} are the same file."
     if len(report.same_file) > _LISTED:
         yield f"{counted(len(report.same_file) - _LISTED, 'further group')} of recordings that are one file."
 
@@ -73,7 +73,7 @@ def _amounts(report: CorpusReport) -> Iterator[str]:
     speakers = report.speakers
     few = [name for name, own in speakers.items() if own.minutes < FEW_MINUTES]
     if few:
-        yield f"{counted(len(few), 'speaker')} with less than {FEW_MINUTES:.0f} min: {_some(few)}."
+        yield f"{counted(len(few), 'speaker')} with less than {FEW_MINUTES:.0f} min: {listed(few, _LISTED)}."
     most = max(speakers, key=lambda name: speakers[name].minutes)
     least = min(speakers, key=lambda name: speakers[name].minutes)
     if speakers[most].minutes > UNEVEN * speakers[least].minutes:
@@ -115,9 +115,4 @@ def _sounds(report: CorpusReport) -> Iterator[str]:
         ([n for n, s in near.items() if s.clipped_clips], "clipped in some of their clips"),
     ):
         if names:
-            yield f"{counted(len(names), 'speaker')} {what}: {_some(names)}."
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
+            yield f"{counted(len(names), 'speaker')} {what}: {listed(names, _LISTED)}."

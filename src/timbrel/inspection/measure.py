@@ -54,6 +54,11 @@ class Seen:
     voice: np.ndarray | None = None
     problem: str = ""
 
+    @property
+    def speaker(self) -> str:
+        """Who is heard."""
+        return self.utterance.speaker
+
 
 def observer(model: str) -> Callable[[Look], Seen]:
     """What looks at recordings, with the speaker encoder of a pipeline.

@@ -7,7 +7,6 @@ SSL_CERT_FILE and the proxies of the environment into account.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -24,6 +23,7 @@ import httpx2
 
 from timbrel import __version__
 from timbrel.errors import DownloadError
+from timbrel.files import content_hash
 
 #: Called with the bytes that are there and those there will be, None while nobody has said.
 Progress = Callable[[int, int | None], None]
@@ -125,12 +125,6 @@ def download(remote: Remote, target: Path, progress: Progress, *, pause: float =
                     kept = f", and the same command goes on from byte {part.size}" if part.size else ""
                     raise DownloadError(f"{trouble}{kept}.") from trouble
             time.sleep(pause * 2 ** (failures - 1))
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def in_a_clause(error: BaseException) -> str:
@@ -307,7 +301,7 @@ def _receive(
 
 def _settle(remote: Remote, part: _Part) -> str:
     """Puts the part in its place if it is the file that was wanted; its hash."""
-    found = sha256(part.path)
+    found = content_hash(part.path)
     if remote.sha256 and found != remote.sha256.lower():
         part.discard()
         raise DownloadError(

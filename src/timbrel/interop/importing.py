@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib
 import re
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from timbrel import __version__, registry
 from timbrel import checkpoint as checkpoints
 from timbrel.errors import CheckpointError, ConfigError
+from timbrel.files import content_hash
 from timbrel.interop import FAMILIES
 from timbrel.interop.containers import Stored, read_tensors
 from timbrel.interop.family import Family, Imported, Options
@@ -69,7 +69,7 @@ def import_checkpoint(
     network = _empty_network(imported)
     tensors = _fitting(imported, network.state_dict(), stored, chosen)
     parameters = sum(weight.numel() for weight in network.parameters())
-    digest, target = _sha256(stored.path), out or _default_folder(chosen, path)
+    digest, target = content_hash(stored.path), out or _default_folder(chosen, path)
     checkpoints.write(
         target,
         family=imported.family,
@@ -175,11 +175,6 @@ def _default_folder(family: Family, path: Path) -> Path:
     stem = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
     name = stem if not stem or stem.startswith(family.name) else f"{family.name}-{stem}"
     return registry.home() / "models" / (name or family.name)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _provenance(

@@ -25,8 +25,8 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
 from timbrel.config import decode_config
 from timbrel.errors import CheckpointError, DownloadError, OutputError
-from timbrel.files import write_text
-from timbrel.interop.download import LineError, Remote, download, in_a_clause, line_troubles, sha256
+from timbrel.files import content_hash, write_text
+from timbrel.interop.download import LineError, Remote, download, in_a_clause, line_troubles
 from timbrel.interop.shelf import KnownFile, KnownModel
 
 #: Called with the name of a file, its bytes that are there and those there will be.
@@ -107,7 +107,7 @@ def _fetch(known: KnownModel, file: KnownFile, progress: Progress, say: Say) -> 
         before = None  # the list names another file now
     wanted = file.sha256 or (before.sha256 if before is not None else "")
     if wanted and target.is_file():
-        if sha256(target) == wanted:
+        if content_hash(target) == wanted:
             say(f"{file.name} is there already, with the SHA-256 it should have")
             return _record(url, target, wanted, before)
         say(f"{target} is no longer what it was, so it is downloaded anew")

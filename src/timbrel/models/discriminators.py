@@ -16,6 +16,8 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from timbrel.models.layers import magnitude
 
 _SLOPE = 0.1
+#: (n_fft, hop, window) of UnivNet (Jang et al. 2021).
+_RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,8 @@ class MultiScaleDiscriminator(DiscriminatorSet):
     `width` 128 is the published size, 29.6 million parameters; it must be a multiple of 16.
     """
 
-    def __init__(self, scales: int = 3, width: int = 128) -> None:
-        super().__init__(ScaleDiscriminator(width, spectral=scale == 0) for scale in range(scales))
+    def __init__(self, width: int = 128) -> None:
+        super().__init__(ScaleDiscriminator(width, spectral=scale == 0) for scale in range(3))
 
     def forward(self, audio: Tensor) -> Judgement:
         judgements = []
@@ -74,15 +76,11 @@ class MultiScaleDiscriminator(DiscriminatorSet):
 class MultiResolutionDiscriminator(DiscriminatorSet):
     """Looks at magnitude spectrograms of several resolutions (Jang et al. 2021), light enough for a CPU.
 
-    `resolutions` are (n_fft, hop, window); `width` 32 is the published size.
+    `width` 32 is the published size.
     """
 
-    def __init__(
-        self,
-        resolutions: Sequence[tuple[int, int, int]] = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240)),
-        width: int = 32,
-    ) -> None:
-        super().__init__(SpectrogramDiscriminator(*resolution, width) for resolution in resolutions)
+    def __init__(self, width: int = 32) -> None:
+        super().__init__(SpectrogramDiscriminator(*resolution, width) for resolution in _RESOLUTIONS)
 
 
 class PeriodDiscriminator(nn.Module):

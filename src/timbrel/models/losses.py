@@ -117,10 +117,6 @@ def joint_feature_matching(real: Sequence[Judgement], generated: Sequence[Judgem
 class MultiResolutionSTFT(nn.Module):
     """Spectral convergence plus L1 of log magnitudes, averaged over resolutions (Yamamoto et al. 2020)."""
 
-    def __init__(self, resolutions: Sequence[tuple[int, int, int]] = STFT_RESOLUTIONS) -> None:
-        super().__init__()
-        self.resolutions = tuple(resolutions)
-
     def forward(self, generated: Tensor, real: Tensor) -> Tensor:
         """Waveforms (B, L), (B, L) -> ().
 
@@ -129,7 +125,7 @@ class MultiResolutionSTFT(nn.Module):
         """
         require_same_shape(generated, real)
         terms = []
-        for n_fft, hop, window in self.resolutions:
+        for n_fft, hop, window in STFT_RESOLUTIONS:
             false, true = (magnitude(audio, n_fft, hop, window) for audio in (generated, real))
             convergence = (true - false).norm() / true.norm().clamp(min=_MAGNITUDE_FLOOR)
             terms.append(convergence + l1(_log(false), _log(true)))

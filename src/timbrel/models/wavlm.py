@@ -82,11 +82,6 @@ class WavLMConfig:
         if self.final_norm and not self.norm_first:
             raise ConfigError("final_norm belongs to norm_first: with norms last there is none at the end.")
 
-    @classmethod
-    def base(cls, layer: int) -> WavLMConfig:
-        """Base and Base+, which have 12 layers."""
-        return cls(layer=layer, width=768, heads=12, feed_forward=3072, conv_norm="group", norm_first=False)
-
     @property
     def hop(self) -> int:
         """Samples from one frame to the next."""

@@ -80,10 +80,10 @@ def write(
             previous.rename(folder)
 
 
-def rounded(found: Any) -> Any:
-    """The same with floats of six digits, and null for what is not a number."""
+def rounded(found: Any, digits: int = 6) -> Any:
+    """The same with floats of so many digits, and null for what is not a number."""
     if isinstance(found, float):
-        return round(found, 6) if np.isfinite(found) else None
+        return round(found, digits) if np.isfinite(found) else None
     if isinstance(found, Mapping):
-        return {key: rounded(value) for key, value in found.items()}
-    return [rounded(value) for value in found] if isinstance(found, list | tuple) else found
+        return {key: rounded(value, digits) for key, value in found.items()}
+    return [rounded(value, digits) for value in found] if isinstance(found, list | tuple) else found

@@ -18,6 +18,8 @@ from timbrel.models.layers import magnitude
 from timbrel.models.losses import discriminator_adversarial, feature_matching, generator_adversarial
 
 _SLOPE = 0.1
+#: Samples of a window of each discriminator.
+_WINDOWS = (512, 1024, 2048)
 
 
 class LogSpectrogramDiscriminator(nn.Module):
@@ -58,9 +60,9 @@ class Adversary(nn.Module):
     The losses are means over those that judge; `feature_matching` is for what has a real counterpart.
     """
 
-    def __init__(self, resolutions: Sequence[int] = (512, 1024, 2048), width: int = 20) -> None:
+    def __init__(self, width: int = 20) -> None:
         super().__init__()
-        self.judges = nn.ModuleList(LogSpectrogramDiscriminator(n_fft, width) for n_fft in resolutions)
+        self.judges = nn.ModuleList(LogSpectrogramDiscriminator(n_fft, width) for n_fft in _WINDOWS)
 
     def choose(self, generator: torch.Generator) -> list[nn.Module]:
         """The two that judge in this step."""

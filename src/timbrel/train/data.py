@@ -6,11 +6,10 @@ drawn, and N processes together draw the batch that one would.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,42 +19,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from timbrel.config import decode_config
-from timbrel.errors import ConfigError, CorpusError, TrainingError
+from timbrel.audio.pitch import FRAME_RATE
+from timbrel.corpora.prepared import Clip, read_index
+from timbrel.errors import CorpusError, TrainingError
 from timbrel.train.recipe import DataRecipe
 from timbrel.train.sampling import Sampler, by_speaker, require_grid
 
-INDEX = "index.jsonl"
-#: Frames a second of the prepared pitch tracks, whatever the sample rate.
-PITCH_RATE = 62.5
 FULL_SCALE = 32768.0
 #: A reference from the clip's own rest is taken only if this much is left.
 _LEAST_REST_SECONDS = 1.0
 # A stream of random numbers of its own; 1 is the order of the clips.
 _BATCH = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """A line of index.jsonl: an utterance as prepared; `file` is relative to the index."""
-
-    id: str
-    speaker: str
-    file: str
-    seconds: float
-    language: str = ""
-    sex: str = ""
-    text: str = ""
-    split: str = "train"
-    extra: dict[str, str] = field(default_factory=dict)
-
-    def matches(self, only: dict[str, str]) -> bool:
-        """Whether every named column, such as language or tier, has the given value."""
-        return all(self.column(key) == value for key, value in only.items())
-
-    def column(self, name: str) -> str | None:
-        """What the corpus says of the clip under that name, if anything."""
-        return getattr(self, name) if name in self.__slots__ else self.extra.get(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +126,7 @@ class Data:
     @property
     def pitch_hop(self) -> float:
         """Samples per pitch frame."""
-        return self.sample_rate / PITCH_RATE
+        return self.sample_rate / FRAME_RATE
 
     def batch(self, step: int, rank: int = 0, processes: int = 1) -> Batch:
         """The batch of a step, or the share of it that process `rank` of `processes`, which divide it, works
@@ -173,7 +147,7 @@ class Data:
 
     def cut(self, places: Sequence[Place], seconds: float) -> Crops:
         """The crops at `places`, padded or cut to `seconds`."""
-        samples, frames = round(seconds * self.sample_rate), math.ceil(seconds * PITCH_RATE)
+        samples, frames = round(seconds * self.sample_rate), math.ceil(seconds * FRAME_RATE)
         audio = torch.zeros(len(places), samples)
         pitch = torch.zeros(2, len(places), frames)
         lengths = torch.zeros(len(places), dtype=torch.long)
@@ -209,7 +183,7 @@ class Data:
         self, random: np.random.Generator, clip: int, seconds: float, rest: range | None = None
     ) -> Place:
         """A random crop of the clip, or of the frames `rest` of it."""
-        frames = math.ceil(seconds * PITCH_RATE)
+        frames = math.ceil(seconds * FRAME_RATE)
         rest = rest or range(len(self._f0[clip]))
         start = int(random.integers(rest.start, max(rest.start, rest.stop - frames) + 1))
         return Place(clip, start, min(start + frames, rest.stop))
@@ -222,7 +196,7 @@ class Data:
             return self._draw(random, int(random.choice(others)), seconds)
         before, after = range(source.start), range(source.stop, len(self._f0[source.clip]))
         rest = max(before, after, key=len)
-        if len(rest) < _LEAST_REST_SECONDS * PITCH_RATE:
+        if len(rest) < _LEAST_REST_SECONDS * FRAME_RATE:
             rest = range(len(self._f0[source.clip]))
         return self._draw(random, source.clip, seconds, rest)
 
@@ -250,24 +224,6 @@ def _select(root: Path, recipe: DataRecipe, split: str) -> list[Clip]:
             f"data.min_utterances wants: {speaker} has most, {most}."
         )
     return clips
-
-
-def read_index(root: Path) -> list[Clip]:
-    """The clips of a prepared corpus.
-
-    Raises:
-        CorpusError: it is none, or its index is damaged.
-    """
-    path = root / INDEX
-    if not path.is_file():
-        raise CorpusError(
-            f"{root} is no prepared corpus: it has no {INDEX}; make one with `timbrel prepare`."
-        )
-    try:
-        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-        return [decode_config(json.loads(line), Clip, name=str(path)) for line in lines]
-    except (ValueError, ConfigError) as error:
-        raise CorpusError(f"{path} is damaged ({error}); prepare the corpus again.") from error
 
 
 def _sample_rate(path: Path) -> int:

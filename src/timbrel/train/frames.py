@@ -11,7 +11,7 @@ of a conversion will.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,14 +19,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from timbrel.audio.pitch import FRAME_RATE
 from timbrel.checkpoint import Checkpoint
 from timbrel.contract import FeatureSpec
+from timbrel.corpora import by_speaker
+from timbrel.corpora.prepared import Clip, read_index
 from timbrel.errors import CorpusError, TrainingError
 from timbrel.methods.content import content_encoder
 from timbrel.models import ContentEncoder
 from timbrel.models.content import content_frames
 from timbrel.models.knn import matched
-from timbrel.train.data import PITCH_RATE, Clip, Crops, Data, check_sample_rate, read_index
+from timbrel.train.data import Crops, Data, check_sample_rate
 from timbrel.train.taught import load_clip, write_tensors
 
 FOLDER, PREMATCHED = "frames", "-prematched"
@@ -91,7 +94,7 @@ def prematch(
     target = whole.with_name(whole.name + PREMATCHED)
     clips = read_index(root)
     made = alone = done = 0
-    for own in _by_speaker(clips):
+    for _, own in sorted(by_speaker(clips).items()):
         sources = _digest((_origin(whole, clip) or {}).get("source", "") for clip in own)
         stale = [clip for clip in own if _origin(target, clip) != {"source": sources}]
         frames = {clip.id: _read(whole, clip) for clip in own} if stale else {}
@@ -135,7 +138,7 @@ class Frames:
             TrainingError: a clip's frames are missing, or the crops are shorter than a frame.
         """
         hop, rate = self.spec.hop, self.spec.sample_rate
-        starts = (crops.starts.double().cpu() * rate / PITCH_RATE).round().long()
+        starts = (crops.starts.double().cpu() * rate / FRAME_RATE).round().long()
         count = (crops.audio.shape[1] - (hop - 1)) // hop
         if count < 1:
             raise TrainingError(f"A crop must hold two frames of {hop} samples: raise data.seconds.")
@@ -182,11 +185,6 @@ def _rebuilt(frames: dict[str, Tensor], clip: Clip, device: torch.device) -> Ten
 
 def _digest(sources: Iterable[str]) -> str:
     return hashlib.sha256(",".join(sorted(sources)).encode()).hexdigest()
-
-
-def _by_speaker(clips: Sequence[Clip]) -> Iterator[list[Clip]]:
-    for speaker in sorted({clip.speaker for clip in clips}):
-        yield [clip for clip in clips if clip.speaker == speaker]
 
 
 def _path(folder: Path, clip: str) -> Path:

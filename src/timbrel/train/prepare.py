@@ -1,6 +1,6 @@
 """Turns a corpus into what training reads: 16-bit samples at one rate with their pitch tracks.
 
-    OUT/index.jsonl                   a line per clip: `timbrel.train.data.Clip`
+    OUT/index.jsonl                   a line per clip: `timbrel.corpora.prepared.Clip`
     OUT/clips/SPEAKER/NAME.safetensors   audio int16 (T,); f0 and voicing float32 at 62.5 frames/s
     OUT/report.json                   how many were made, kept and skipped, and why
     OUT/splits.json                   who is in which split, and by what rule
@@ -11,7 +11,6 @@ second run does only what is missing or has changed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections import Counter
@@ -29,10 +28,11 @@ from timbrel.audio.loudness import level_gain
 from timbrel.audio.resample import resample
 from timbrel.audio.trim import MARGIN_SECONDS, sounding
 from timbrel.corpora import Utterance
+from timbrel.corpora.prepared import INDEX, Clip, read_index
 from timbrel.engines import Engine, spread
 from timbrel.errors import AudioError, CorpusError, OutputError
-from timbrel.files import write_text
-from timbrel.train.data import FULL_SCALE, INDEX, Clip, read_index
+from timbrel.files import content_hash, write_text
+from timbrel.train.data import FULL_SCALE
 
 REPORT = "report.json"
 SPLITS = "splits.json"
@@ -275,7 +275,7 @@ def _origin(path: Path, wanted: Wanted) -> dict[str, str]:
     origin = {
         "format": _FORMAT,
         "sample_rate": str(wanted.sample_rate),
-        "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "source_sha256": content_hash(path),
     }
     return origin | ({"silence_left": str(MARGIN_SECONDS)} if wanted.trim else {})
 

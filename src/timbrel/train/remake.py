@@ -20,11 +20,11 @@ from functools import partial
 from pathlib import Path
 
 from timbrel.corpora import layouts
+from timbrel.corpora.prepared import INDEX
 from timbrel.errors import ConfigError, TrainingError
 from timbrel.files import resolved
 from timbrel.train import state
 from timbrel.train.control import stop_signals
-from timbrel.train.data import INDEX
 from timbrel.train.recipe import load
 
 #: What the converter is told beside its weights, see `ConverterConfig`, as that of timbrel-one is but for

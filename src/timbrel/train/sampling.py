@@ -6,16 +6,13 @@ import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from timbrel.corpora.prepared import Clip
 from timbrel.errors import CorpusError
 from timbrel.train.recipe import DataRecipe
 from timbrel.wording import counted
-
-if TYPE_CHECKING:
-    from timbrel.train.data import Clip
 
 # A stream of random numbers of its own.
 _ORDER = 1

@@ -13,7 +13,6 @@ its own (`timbrel.train.loop`).
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -27,7 +26,7 @@ from torch import Tensor, nn, optim
 from timbrel import checkpoint
 from timbrel.config import decode_config
 from timbrel.errors import CheckpointError, ConfigError, TrainingError
-from timbrel.files import resolved
+from timbrel.files import flush, resolved
 from timbrel.train.recipe import differences
 from timbrel.train.tasks import Export
 
@@ -112,7 +111,7 @@ def save(
     tensors: Mapping[str, Tensor],
     progress: Progress,
     provenance: Mapping[str, Any],
-) -> Path:
+) -> None:
     """Writes the checkpoint of `progress.step` and points `last` to it.
 
     Raises:
@@ -141,7 +140,6 @@ def save(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     link(out, "last", path)
-    return path
 
 
 def link(out: Path, name: str, target: Path) -> None:
@@ -232,15 +230,7 @@ def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _settle(draft: Path, path: Path) -> None:
     """Gives a draft its name, once all of it has reached the disk."""
     for file in (draft / TENSORS, draft / STATE, draft):
-        _flush(file)
+        flush(file)
     shutil.rmtree(path, ignore_errors=True)
     draft.rename(path)
-    _flush(path.parent)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(path.parent)

@@ -23,9 +23,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from timbrel.corpora.prepared import Clip, read_index
 from timbrel.errors import CorpusError, OutputError, TrainingError
 from timbrel.files import write_text
-from timbrel.train.data import FULL_SCALE, Clip, read_index
+from timbrel.train.data import FULL_SCALE
 from timbrel.train.teachers import SAMPLE_RATE, Moonshine
 
 FOLDER, STATISTICS = "teachers", "moonshine.json"
@@ -92,7 +93,6 @@ class ContentFrames:
     """Reads the frames of Moonshine, standardised, at any place of a clip.
 
     Attributes:
-        teacher: fingerprint of its file.
         mean, deviation: of its frames over the corpus, (D,).
 
     Raises:
@@ -104,7 +104,6 @@ class ContentFrames:
         path = root / FOLDER / STATISTICS
         try:
             statistics = json.loads(path.read_text(encoding="utf-8"))
-            self.teacher = str(statistics["teacher"])
             self.mean = np.array(statistics["mean"], dtype=np.float32)
             self.deviation = np.array(statistics["deviation"], dtype=np.float32)
         except (OSError, ValueError, KeyError) as error:

@@ -7,7 +7,6 @@ files are in the Python packages moonshine-voice (0.0.48) and Resemblyzer (0.1.4
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,8 @@ from torch.nn import functional
 
 from timbrel.audio.mel import PRESETS, MelSpectrogram
 from timbrel.errors import TrainingError
+from timbrel.files import content_hash
+from timbrel.packages import open_network
 
 SAMPLE_RATE = 16000
 
@@ -131,8 +132,7 @@ def file_fingerprint(path: Path) -> str:
         TrainingError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return content_hash(path)[:16]
     except OSError as error:
         raise TrainingError(f"{path} cannot be read: {error.strerror or error}.") from error
 
@@ -144,17 +144,11 @@ def open_session(path: Path, fused: Path | None = None) -> Any:
         TrainingError: it is none, or onnxruntime is missing.
     """
     try:
-        import onnxruntime  # type: ignore[import-untyped]
+        return open_network(path, fused)
     except ImportError as error:
-        raise TrainingError("Moonshine needs the package onnxruntime: install it with pip.") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4  # what is wrong with a file is said below
-    if fused is not None:
-        options.optimized_model_filepath = str(fused)
-        options.add_session_config_entry("session.save_model_format", "ONNX")
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        raise TrainingError(
+            "Moonshine needs the package onnxruntime: install it with pip install onnxruntime."
+        ) from error
     except Exception as error:  # onnxruntime's own errors share no base but this
         raise TrainingError(f"{path} is not an ONNX or ORT network that can be run here.") from error
 

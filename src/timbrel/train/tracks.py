@@ -17,8 +17,9 @@ from torch import Tensor
 from timbrel.analysis import continuous_log_f0
 from timbrel.audio.loudness import level_gain
 from timbrel.audio.pitch import HOP, SAMPLE_RATE, Pitch, log_f0_statistics
+from timbrel.corpora.prepared import read_index
 from timbrel.errors import CorpusError
-from timbrel.train.data import FULL_SCALE, Crops, read_index
+from timbrel.train.data import FULL_SCALE, Crops
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from timbrel.corpora import by_speaker
+from timbrel.corpora.prepared import Clip, read_index
 from timbrel.errors import CorpusError
 from timbrel.methods.listening import Listener
-from timbrel.train.data import FULL_SCALE, Clip, Data, read_index
+from timbrel.train.data import FULL_SCALE, Data
 
 
 class Voices:
@@ -29,7 +31,7 @@ class Voices:
         self._listener, self._utterances = listener, utterances
         rows = [clip for clip in read_index(data.root) if clip.matches(data.recipe.only)]
         self._speaker = {clip.id: clip.speaker for clip in rows}
-        self._clips = _by_speaker(rows) | _by_speaker(data.clips)
+        self._clips = by_speaker(rows) | by_speaker(data.clips)
         self._known: dict[str, Tensor] = {}
 
     def mean(self, ids: Sequence[str]) -> Tensor:
@@ -64,10 +66,3 @@ def _samples(path: Path) -> Tensor:
         return load_file(path)["audio"].float() / FULL_SCALE
     except (OSError, SafetensorError, KeyError) as error:
         raise CorpusError(f"{path} is missing or damaged ({error}); prepare the corpus again.") from error
-
-
-def _by_speaker(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
-    found: dict[str, list[Clip]] = {}
-    for clip in clips:
-        found.setdefault(clip.speaker, []).append(clip)
-    return found

@@ -185,9 +185,9 @@ def minimum_cllr(same: np.ndarray, different: np.ndarray) -> float:
     return max(0.0, float((missed + accepted) / 2))
 
 
-def thin(curve: ErrorCurve, points: int = 200) -> ErrorCurve:
+def thin(curve: ErrorCurve) -> ErrorCurve:
     """The same curve at some hundred places: evenly in the logarithms of both rates, and at the crossing."""
-    rates = np.geomspace(min(1e-6, 1 / curve.different), 1.0, points)
+    rates = np.geomspace(min(1e-6, 1 / curve.different), 1.0, 200)
     last = len(curve.thresholds) - 1
     falling = np.searchsorted(-curve.false_accepts, -rates)
     rising = np.searchsorted(curve.false_rejects, rates)

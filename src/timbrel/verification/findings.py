@@ -47,13 +47,13 @@ class Findings:
     minimum_cllr: float
 
 
-def read_corpus(root: Path, layout: str = "auto", split: str | None = None) -> Trials:
+def read_corpus(root: Path, layout: str = layouts.AUTO, split: str | None = None) -> Trials:
     """Every pair of a corpus, or of one of its splits.
 
     Raises:
         CorpusError: it has no layout that is known, or the split has no recordings.
     """
-    name = layouts.detect(root) if layout == "auto" else layout
+    name = layouts.named(layout, root)
     utterances = [one for one in layouts.read(name, root) if not one.problem]
     kept = [one for one in utterances if split in (None, one.split)]
     if not kept and utterances:

@@ -14,8 +14,8 @@ import torch
 from timbrel import registry
 from timbrel.audio import condition, io
 from timbrel.audio.io import Waveform
-from timbrel.cache import content_hash
 from timbrel.errors import AudioError
+from timbrel.files import content_hash
 from timbrel.methods.listening import Listener
 from timbrel.registry import DEFAULT_MODEL
 from timbrel.verification.cache import Cache, Entry

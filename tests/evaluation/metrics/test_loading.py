@@ -10,8 +10,8 @@ import pytest
 
 from timbrel.errors import EvaluationError
 from timbrel.evaluation.metrics import METRICS, Metric, SpeakerMetric, available, load
-from timbrel.evaluation.metrics import packages as needed
-from timbrel.evaluation.metrics.packages import hub_folder, packaged
+from timbrel.evaluation.metrics.packages import hub_folder
+from timbrel.packages import packaged
 
 #: Metrics that need no package beyond Timbrel's own.
 PLAIN = ("prosody", "spectrum", "soundness")
@@ -19,7 +19,7 @@ PLAIN = ("prosody", "spectrum", "soundness")
 
 @pytest.fixture
 def no_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(needed.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
 
 
 @pytest.mark.parametrize("name", sorted(set(METRICS) - set(PLAIN)))
@@ -98,7 +98,7 @@ def test_whisper_knows_sizes_and_folders(tmp_path: Path, monkeypatch: pytest.Mon
         available_models=lambda: ["base", "large-v3"],
         download_model=lambda model, local_files_only: (_ for _ in ()).throw(OSError(model)),
     )
-    monkeypatch.setattr(needed.importlib.util, "find_spec", lambda name: SimpleNamespace())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: SimpleNamespace())
     monkeypatch.setitem(__import__("sys").modules, "faster_whisper", SimpleNamespace(utils=utils))
     monkeypatch.setitem(__import__("sys").modules, "faster_whisper.utils", utils)
     with pytest.raises(EvaluationError, match=r"Whisper \(base\) are not on this machine"):

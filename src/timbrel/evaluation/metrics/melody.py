@@ -15,10 +15,11 @@ import numpy as np
 from timbrel.audio import pitch
 from timbrel.audio.pitch import Pitch
 from timbrel.evaluation.metrics import Column, Judged
-from timbrel.evaluation.metrics.packages import EXTRA, fingerprint, require
+from timbrel.evaluation.metrics.packages import EXTRA, fingerprint
 from timbrel.evaluation.metrics.prosody import Delivery, compare, delivery, median_distance
 from timbrel.evaluation.metrics.rate import frame_levels
 from timbrel.evaluation.metrics.recordings import SAMPLE_RATE, Kept, hear
+from timbrel.packages import require
 
 _F0_MIN, _F0_MAX = 60.0, 500.0
 #: Frames quieter than this below the loudest are not voiced.

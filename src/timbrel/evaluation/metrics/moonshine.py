@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from timbrel.evaluation.metrics.packages import open_network
 from timbrel.evaluation.metrics.recordings import SAMPLE_RATE
+from timbrel.packages import open_network
 
 _BEGIN, _END = 1, 2
 _HEADS, _HEAD_DIM = 8, 36

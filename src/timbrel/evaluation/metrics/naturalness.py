@@ -16,15 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from timbrel.evaluation.metrics import Column, Judged
-from timbrel.evaluation.metrics.packages import (
-    BARE,
-    EXTRA,
-    fingerprint,
-    open_network,
-    packaged,
-    require,
-)
+from timbrel.evaluation.metrics.packages import EXTRA, fingerprint
 from timbrel.evaluation.metrics.recordings import SAMPLE_RATE, Judge
+from timbrel.packages import BARE, open_network, packaged, require
 
 Opinion = Mapping[str, float]
 Listen = Callable[[np.ndarray], Opinion]

@@ -10,8 +10,9 @@ import numpy as np
 from timbrel.errors import EvaluationError
 from timbrel.evaluation.metrics import Column, Judged
 from timbrel.evaluation.metrics.naturalness import Listen, Opinion, OpinionMetric
-from timbrel.evaluation.metrics.packages import fingerprint, hub_folder, not_here, require
+from timbrel.evaluation.metrics.packages import fingerprint, hub_folder, not_here
 from timbrel.evaluation.metrics.recordings import Judge, Kept, raw
+from timbrel.packages import require
 
 _DOWNLOADED = "its weights are then downloaded once"
 _UTMOS = "Blinorot/UTMOS-PyTorch"

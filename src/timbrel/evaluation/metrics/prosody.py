@@ -24,7 +24,7 @@ from timbrel.evaluation.metrics.recordings import Kept, hear
 #: paths between utterances of equal timing stray by some frames, and steep melodies no longer match.
 _ORDER, _BAND, _SIDEWAYS = 12, 0.2, 0.2
 #: Octaves from an utterance's median beyond which a frame is creak, or an error of the tracker.
-_MOST_OCTAVES = 0.7
+_MOST_OCTAVES = pitch.OCTAVE_ERROR / float(np.log(2.0))
 #: Frames that must be voiced in both, 0.3 s, and in an utterance whose median is compared.
 _LEAST_VOICED = 20
 _LEAST_FOR_MEDIAN = 10

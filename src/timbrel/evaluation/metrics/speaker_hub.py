@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from timbrel.evaluation.metrics.packages import fingerprint, hub_folder, require
+from timbrel.evaluation.metrics.packages import fingerprint, hub_folder
 from timbrel.evaluation.metrics.recordings import SAMPLE_RATE, Judge
 from timbrel.evaluation.metrics.speaker import Embed, VoiceMetric
 from timbrel.likeness import unit
+from timbrel.packages import require
 
 _ECAPA = "speechbrain/spkrec-ecapa-voxceleb"
 _WAVLM = "microsoft/wavlm-base-plus-sv"

@@ -14,10 +14,10 @@ from typing import Protocol
 from timbrel.evaluation.metrics import Column, Judged
 from timbrel.evaluation.metrics.moonshine import MoonshineRecogniser
 from timbrel.evaluation.metrics.normalisation import distance, is_english, letters, normaliser
-from timbrel.evaluation.metrics.packages import BARE, EXTRA, fingerprint, packaged, require
+from timbrel.evaluation.metrics.packages import EXTRA, fingerprint
 from timbrel.evaluation.metrics.recordings import Judge
+from timbrel.packages import MOONSHINE, packaged, require
 
-_MOONSHINE = f"{BARE} moonshine-voice==0.0.48"
 _MOONSHINE_FILES = ("encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin")
 _NORMALISER_PACKAGES = ("whisper-normalizer", "rapidfuzz")
 
@@ -79,7 +79,7 @@ def moonshine(model: str, download: bool) -> WordMetric:
         EvaluationError: a package is missing.
     """
     files = [
-        packaged("Moonshine", "moonshine_voice", f"assets/tiny-en/{name}", _MOONSHINE)
+        packaged("Moonshine", "moonshine_voice", f"assets/tiny-en/{name}", MOONSHINE)
         for name in _MOONSHINE_FILES
     ]
     require("Moonshine", ["onnxruntime", "whisper_normalizer", "rapidfuzz"], EXTRA)
