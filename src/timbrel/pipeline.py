@@ -198,6 +198,7 @@ class VoiceConverter:
         Of long recordings the first `REPORT_SECONDS` are compared.
 
         Raises:
+            AudioError: a recording cannot be read.
             ContractError: the voice lacks an embedding by this model's speaker encoder.
         """
         target = voice.embeddings.get(self._method.speaker_fingerprint)

@@ -41,7 +41,11 @@ def blocks(recording: Waveform | AudioInfo, sample_rate: int) -> Iterable[np.nda
 
 
 def whole(waveform: Waveform, sample_rate: int) -> Waveform:
-    """A waveform that someone gave, checked, at `sample_rate`."""
+    """A waveform that someone gave, checked, at `sample_rate`.
+
+    Raises:
+        AudioError: it has more than one channel, or cannot be used; see `audio.io.check_waveform`.
+    """
     samples = waveform.samples.detach().cpu().float()
     if samples.ndim != 1:
         raise AudioError(f"The waveform has the shape {tuple(samples.shape)}: give one channel, (samples,).")
@@ -51,7 +55,11 @@ def whole(waveform: Waveform, sample_rate: int) -> Waveform:
 
 
 def opening(recording: Recording, sample_rate: int, seconds: float) -> Waveform:
-    """The first `seconds` of a recording, or all of a shorter one, mono, at `sample_rate`."""
+    """The first `seconds` of a recording, or all of a shorter one, mono, at `sample_rate`.
+
+    Raises:
+        AudioError: it cannot be read, or is no recording.
+    """
     if isinstance(recording, Waveform):
         samples = whole(recording, sample_rate).samples[: int(seconds * sample_rate)]
     else:
@@ -60,7 +68,11 @@ def opening(recording: Recording, sample_rate: int, seconds: float) -> Waveform:
 
 
 def duration(recording: Recording) -> float:
-    """Seconds, without reading all of a file."""
+    """Seconds, without reading all of a file.
+
+    Raises:
+        AudioError: it cannot be read, or has an impossible sample rate.
+    """
     if isinstance(recording, Waveform):
         decode.check_rate("The waveform", recording.sample_rate)
         return recording.duration

@@ -49,7 +49,7 @@ class _Facts(msgspec.Struct, forbid_unknown_fields=True):
 class Voice:
     """A person's voice as a model knows it.
 
-    Attributes:
+    Fields:
         model: name of the model that enrolled it.
         encoder: fingerprint of the weights that made `frames`.
         embeddings: one vector (E,) per speaker encoder, by the encoder's fingerprint.

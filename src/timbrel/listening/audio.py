@@ -62,7 +62,11 @@ def equalised(waveform: Waveform, loudness: float) -> Waveform:
 
 
 def low_pass(waveform: Waveform, hertz: float) -> Waveform:
-    """An anchor: nothing above `hertz` (3500 in ITU-R BS.1534-3); zero phase, 8th-order Butterworth twice."""
+    """An anchor: nothing above `hertz` (3500 in ITU-R BS.1534-3); zero phase, 8th-order Butterworth twice.
+
+    Raises:
+        AudioError: nothing lies above that frequency.
+    """
     from scipy.signal import butter, sosfiltfilt
 
     if hertz >= waveform.sample_rate / 2:

@@ -55,7 +55,11 @@ class Session:
     # Joining
 
     def join(self, link: str) -> str:
-        """The id of the listener with this link, who takes part from now on."""
+        """The id of the listener with this link, who takes part from now on.
+
+        Raises:
+            RefusalError: the study is full.
+        """
         most = MOST_PER_PLANNED * self.study.listeners
         found = self.store.join(link, lambda number: plan(self.study, number), most=most)
         if found is None:
@@ -104,7 +108,11 @@ class Session:
     # The headphone check
 
     def tones(self, listener: str, number: int) -> Path:
-        """The file with the tones of the trial of the headphone check that comes next."""
+        """The file with the tones of the trial of the headphone check that comes next.
+
+        Raises:
+            RefusalError: they are not what comes next.
+        """
         if number != self._next_tone(listener):
             raise RefusalError(404, "These tones are not yours to hear now.")
         # Positions below zero are the headphone check's.
@@ -113,7 +121,11 @@ class Session:
         return tones_path(self.folder, expected, (expected + 1 + number % 2) % 3)
 
     def answer_tone(self, listener: str, number: int, answer: int) -> None:
-        """Notes which tone seemed the quietest, 0 to 2."""
+        """Notes which tone seemed the quietest, 0 to 2.
+
+        Raises:
+            RefusalError: it is no answer to what was heard, or comes too soon.
+        """
         tones = self.store.tones(listener)
         if 0 <= number < len(tones) and tones[number].answer is not None:
             return
@@ -152,7 +164,11 @@ class Session:
     # Trials
 
     def recording(self, listener: str, position: int, slot: int) -> Path:
-        """The file of a recording of the trial that comes next; that it was sent is noted."""
+        """The file of a recording of the trial that comes next; that it was sent is noted.
+
+        Raises:
+            RefusalError: it is not what comes next.
+        """
         trial = self._next_trial(listener)
         heard = recordings(self.study, trial) if trial is not None and position == trial.index else ()
         if not 0 <= slot < len(heard):
@@ -161,7 +177,11 @@ class Session:
         return audio_path(self.folder, heard[slot])
 
     def rate(self, listener: str, position: int, answers: Sequence[int], heard_seconds: float) -> None:
-        """Writes the answers to a trial; sent once more, the same ones change nothing."""
+        """Writes the answers to a trial; sent once more, the same ones change nothing.
+
+        Raises:
+            RefusalError: it is no answer to the trial, or comes too soon.
+        """
         trial = self._next_trial(listener)
         if trial is None or position != trial.index:
             self._check_repeated(listener, position, answers)

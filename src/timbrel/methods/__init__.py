@@ -116,6 +116,7 @@ def build_method(checkpoint: Checkpoint, device: torch.device, allow_lossy: bool
 
     Raises:
         CheckpointError: the checkpoint is no model that converts.
+        ConfigError: a part has a configuration that cannot be.
         ContractError: its parts do not fit.
     """
     parts = registry.parts(checkpoint)
@@ -130,6 +131,7 @@ def join_parts(parts: dict[str, Checkpoint], device: torch.device, allow_lossy: 
 
     Raises:
         CheckpointError: there is no converter, or a part is missing or of the wrong kind.
+        ConfigError: a part has a configuration that cannot be.
         ContractError: the parts do not fit.
     """
     converter = part(parts, "converter")

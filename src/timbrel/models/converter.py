@@ -30,7 +30,7 @@ _FARTHEST = 10.0
 class ConverterConfig:
     """Contracts and sizes of a `Converter`.
 
-    Attributes:
+    Fields:
         content: the frames it was trained on, with the fingerprint of their encoder.
         mel: of the reference; two of its frames go with one frame of content.
         attend_after: the trunk blocks that a look at the reference follows.
@@ -102,7 +102,7 @@ class ConverterConfig:
 class Prosody:
     """How it is said, frame by frame at the content's rate.
 
-    Attributes:
+    Fields:
         f0: fundamental frequency in Hz, (B, T), positive also where there is no voice.
         voicing: probability of voice, (B, T).
         energy: natural logarithm of the sum of a mel frame's amplitudes, (B, T, 2), for the two mel

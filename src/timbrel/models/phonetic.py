@@ -41,7 +41,7 @@ _BLOCK = 64
 class PhoneticConfig:
     """Sizes of a `PhoneticEncoder`; the defaults are Moonshine tiny's, but for `reach`.
 
-    Attributes:
+    Fields:
         width: of the network, and of what its last layer says of a frame.
         rotary: leading values of each head that positions turn, an even number.
         reach: content frames on either side that a frame attends to in each layer.

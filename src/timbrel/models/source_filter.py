@@ -128,7 +128,7 @@ _CHUNK = 256
 class PitchCurve:
     """Log-F0 over a whole recording and the phase that it accumulates.
 
-    Attributes:
+    Fields:
         log_f0: natural logarithm of the fundamental in Hz at frame boundaries, (T + 1,) float64.
         phase: phase of the fundamental at the boundaries, in cycles modulo 1, (T + 1,) float64.
         hop: samples between two boundaries.

@@ -11,7 +11,7 @@ from torch import Tensor
 class VoiceTokens:
     """What the decoder knows of a voice.
 
-    Attributes:
+    Fields:
         tokens: (B, R, W), one for each reference frame.
         mask: (B, R), true where a token counts; or, in numbers, what is added to the logarithm of its
             share in the attention.

@@ -87,6 +87,7 @@ def prematch(
     A clip is made again when its own recording or any other of the speaker has changed.
 
     Raises:
+        CorpusError: it is no prepared corpus.
         TrainingError: frames are missing.
         OutputError: it cannot be written.
     """

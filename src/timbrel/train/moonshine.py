@@ -73,6 +73,9 @@ def encoder_tensors(path: Path, layers: int) -> dict[str, Tensor]:
     """The weights of the file under the names of a `PhoneticEncoder`, all but `mean` and `deviation`.
 
     The normalisation over time, with the statistics above, is part of `stem.scale` and `stem.shift`.
+
+    Raises:
+        TrainingError: the file is no such encoder.
     """
     graph = _graph(path)
     arrays = _arrays(graph)

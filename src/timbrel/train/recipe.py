@@ -239,6 +239,11 @@ def _flat(tables: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any
 
 
 def apply(tables: dict[str, Any], override: str) -> None:
+    """Puts "key=value" into tables, nested where the key has dots; the value is TOML, or a string.
+
+    Raises:
+        ConfigError: it is no such pair, or the key leads through a value.
+    """
     key, equals, text = override.partition("=")
     if not equals or not all(key.split(".")):
         raise ConfigError(f'--set {override}: expected "key=value", such as run.steps=2000.')

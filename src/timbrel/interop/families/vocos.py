@@ -29,7 +29,11 @@ def recognise(tensors: Mapping[str, Tensor]) -> bool:
 
 
 def convert(stored: Stored, options: Options) -> Imported:
-    """The network; filterbank and windows in the file say whether the mel is the right one."""
+    """The network; filterbank and windows in the file say whether the mel is the right one.
+
+    Raises:
+        CheckpointError: it is another Vocos, or none.
+    """
     tensors = without_module(stored.tensors)
     if "backbone.norm.scale.weight" in tensors:
         raise CheckpointError(

@@ -94,7 +94,13 @@ class Settings:
 
 
 def build(settings: Settings, data: Data) -> ConverterTask:
-    """The converter and all that it learns from."""
+    """The converter and all that it learns from.
+
+    Raises:
+        CheckpointError: a model that the settings name is missing or of another kind.
+        ConfigError: a setting cannot be.
+        TrainingError: the corpus has another sample rate, or was not prepared for this.
+    """
     check_sample_rate(data, SAMPLE_RATE)
     if data.recipe.reference_seconds <= 0:
         raise ConfigError("data.reference_seconds must be above 0: the converter needs references.")

@@ -94,7 +94,13 @@ class Lesson:
 
 
 def build(settings: Settings, data: Data) -> PhoneticTask:
-    """The task, with the teacher's frames of the corpus of `data`."""
+    """The task, with the teacher's frames of the corpus of `data`.
+
+    Raises:
+        CheckpointError: a model that the settings name is missing or of another kind.
+        ConfigError: a setting cannot be.
+        TrainingError: the corpus has another sample rate, or was not prepared for this.
+    """
     config = decode_config(settings.model, PhoneticConfig, name="settings.model")
     check_sample_rate(data, config.spec_in.sample_rate)
     teacher = ContentFrames(data.root)

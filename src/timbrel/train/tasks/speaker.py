@@ -55,7 +55,12 @@ class Settings:
 
 
 def build(settings: Settings, data: Data) -> SpeakerTask:
-    """The task, with the teacher's vectors of the corpus and a prototype for each of its speakers."""
+    """The task, with the teacher's vectors of the corpus and a prototype for each of its speakers.
+
+    Raises:
+        ConfigError: a setting cannot be.
+        TrainingError: the corpus has another sample rate, or was not taught.
+    """
     config = decode_config(settings.model, SpeakerConfig, name="settings.model")
     check_sample_rate(data, config.mel.sample_rate)
     teacher_dim = speaker_vectors(data.root, [data.clips[0].id]).shape[1]

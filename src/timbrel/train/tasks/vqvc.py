@@ -50,7 +50,13 @@ class Settings:
 
 
 def build(settings: Settings, data: Data) -> VQVCTask:
-    """The task with its scale taken from the first batches of `data`."""
+    """The task with its scale taken from the first batches of `data`.
+
+    Raises:
+        CheckpointError: a model that the settings name is missing or of another kind.
+        ConfigError: a setting cannot be.
+        TrainingError: the corpus has another sample rate, or was not prepared for this.
+    """
     if settings.front_end not in PRESETS:
         raise ConfigError(
             f"settings.front_end must be one of {', '.join(PRESETS)}, not {settings.front_end}."
