@@ -93,3 +93,12 @@ def test_libritts_may_have_the_table_of_librispeech(tmp_path: Path) -> None:
 def test_librispeech_is_no_libritts(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"expected LibriTTS.*found README\.TXT, SPEAKERS\.TXT, dev-clean/"):
         libritts.read(trees.librispeech(tmp_path))
+
+
+@pytest.mark.parametrize("reader", [librispeech, libritts])
+def test_files_that_macos_lays_beside_others_are_none(tmp_path: Path, reader: ModuleType) -> None:
+    root = getattr(trees, reader.__name__.rpartition(".")[2])(tmp_path)
+    before = reader.read(root)
+    for path in [path for path in root.rglob("*") if path.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"Mac OS X")
+    assert reader.read(root) == before

@@ -116,3 +116,12 @@ def test_without_speaker_info_nothing_is_known_of_the_speakers(new: Path, tmp_pa
 def test_another_layout_says_what_was_expected_and_found(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(CorpusError, match=message):
         vctk.read(trees.write(tmp_path, {name: None}))
+
+
+def test_files_that_macos_lays_beside_recordings_are_none(tmp_path: Path) -> None:
+    for name, make in (("old", trees.vctk_old), ("new", trees.vctk_new)):
+        root = make(tmp_path / name)
+        before = vctk.read(root)
+        for one in before:
+            (one.path.parent / f"._{one.path.name}").write_bytes(b"Mac OS X")
+        assert vctk.read(root) == before

@@ -79,7 +79,7 @@ def _sexes(table: Path, separator: str) -> dict[str, str]:
 def _chapter(subset: Path, chapter: Path, people: dict[str, str]) -> list[Utterance]:
     speaker = chapter.parent.name
     texts = _transcripts(chapter)
-    names = sorted(texts.keys() | {path.stem for path in chapter.glob("*.flac")})
+    names = sorted(texts.keys() | {path.stem for path in chapter.glob("[!.]*.flac")})
     return [
         Utterance(
             id=f"{speaker}/{name}",
@@ -101,7 +101,7 @@ def _chapter(subset: Path, chapter: Path, people: dict[str, str]) -> list[Uttera
 def _transcripts(chapter: Path) -> dict[str, str]:
     lines = [
         line.partition(" ")
-        for table in sorted(chapter.glob("*.trans.txt"))
+        for table in sorted(chapter.glob("[!.]*.trans.txt"))
         for line in table.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     ]
     return {name: one_line(text) for name, _, text in lines if name}

@@ -35,7 +35,7 @@ def read(root: Path) -> list[Utterance]:
     if not subsets or not matches(root):
         raise wrong_layout(root, EXPECTED)
     people = read_speakers(root, subsets)
-    paths = [(subset, path) for subset in subsets for path in subset.glob("*/*/*.wav")]
+    paths = [(subset, path) for subset in subsets for path in subset.glob("*/*/[!.]*.wav")]
     utterances = sorted((_utterance(subset, path, people) for subset, path in paths), key=lambda one: one.id)
     check_ids(utterances)
     return utterances if any(one.split == "dev" for one in utterances) else with_held_out(utterances)

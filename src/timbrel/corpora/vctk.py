@@ -69,14 +69,14 @@ def _example(release: str) -> str:
 
 
 def _one_microphone(recordings: Path) -> list[Path]:
-    return sorted(recordings.glob("*/*.wav"))
+    return sorted(recordings.glob("*/[!.]*.wav"))
 
 
 def _two_microphones(recordings: Path, microphone: int) -> list[Path]:
     """A path for every clip that either microphone has, as the wanted one would be called."""
     clips = {
         path.with_name(f"{name['clip']}_mic{microphone}.flac")
-        for path in recordings.glob("*/*.flac")
+        for path in recordings.glob("*/[!.]*.flac")
         if (name := _NAME.fullmatch(path.stem))
     }
     return sorted(clips)
