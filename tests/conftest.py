@@ -38,6 +38,14 @@ def demo_pair() -> tuple[Path, Path]:
     return folder / "first.flac", folder / "second.flac"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _home_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For fixtures that outlive a test, which are made before its own `home`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TIMBREL_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty TIMBREL_HOME, so that what the tester has installed does not matter."""

@@ -85,3 +85,18 @@ def test_speech_of_two_people_spliced(bundled: VoiceConverter, demo_pair: Pair, 
     assert "sound like two people" in warning
     for path in demo_pair:
         assert bundled.enrol(path).warnings == ()
+
+
+@pytest.mark.parametrize("denoise", [True, False])
+def test_noise_is_taken_out_of_what_is_enrolled_where_that_is_asked(
+    bundled: VoiceConverter, demo_pair: Pair, monkeypatch: pytest.MonkeyPatch, denoise: bool
+) -> None:
+    heard: list[Waveform] = []
+
+    def recorded(waveform: Waveform) -> Waveform:
+        heard.append(waveform)
+        return waveform
+
+    monkeypatch.setattr("timbrel.references.denoised", recorded)
+    bundled.enrol(demo_pair[1], denoise=denoise)
+    assert len(heard) == denoise

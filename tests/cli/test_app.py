@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import timbrel as package
+from timbrel import registry
 from timbrel.checkpoint import write
 from timbrel.cli.shared import progress_line
 
@@ -110,6 +113,32 @@ def test_a_path_the_system_refuses_is_no_traceback(timbrel: Command) -> None:
     ended = timbrel("info", "a" * 300 + ".voice")
     assert ended.code == 2
     assert is_one_sentence(ended.err)
+
+
+def fails(number: int) -> Callable[[], None]:
+    """A function that the system refuses something without naming a file."""
+
+    def call() -> None:
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_what_a_disk_says_is_no_traceback(
+    timbrel: Command, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(registry, "installed", fails(number))
+    ended = timbrel("models")
+    assert (ended.code, ended.err) == (2, f"timbrel: {os.strerror(number)}.\n")
+
+
+def test_what_the_system_says_of_anything_else_is_a_bug(
+    timbrel: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "installed", fails(errno.ENOTTY))
+    with pytest.raises(OSError, match=os.strerror(errno.ENOTTY)):
+        timbrel("models")
 
 
 def test_models_lists_what_is_installed(timbrel: Command, home: Path) -> None:

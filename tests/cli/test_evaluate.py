@@ -57,6 +57,19 @@ def test_a_model_and_a_folder_are_scored_beside_the_controls_and_a_second_run_ma
     assert Path("out/converted/mine/0000.wav").stat().st_mtime_ns == before.st_mtime_ns
 
 
+def test_a_conversion_that_cannot_be_scored_is_named_and_ends_with_1(timbrel: Command, speech: Path) -> None:
+    made = speech.parent / "made"
+    (made / "0001.wav").write_bytes(b"RIFF")
+    ended = timbrel(
+        *("evaluate", "--pairs", speech / "pairs.csv", "--converted", made, "--no-controls"),
+        *("--metric", "soundness", "-o", "out"),
+    )
+    assert ended.code == 1
+    assert "0001" in ended.err
+    results = json.loads(Path("out/results.json").read_text())
+    assert list(results["systems"]["made"]["problems"]) == ["0001"]
+
+
 def test_a_killed_run_goes_on_where_it_stopped(start_timbrel: Start, speech: Path, tmp_path: Path) -> None:
     out = tmp_path / "killed"
     command = ("evaluate", "--pairs", speech / "pairs.csv", "-m", "timbrel-one", "--no-controls")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from timbrel import checkpoint, registry
 from timbrel.audio.io import Waveform
 from timbrel.audio.mel import PRESETS, MelSpectrogram, centres
+from timbrel.methods import correcting
 from timbrel.methods.correcting import Correction
 from timbrel.models.converter import Converter, Prosody
 from timbrel.models.voice_tokens import VoiceTokens
@@ -88,8 +90,17 @@ def test_windows_of_a_correction_give_the_whole(tmp_path: Path, monkeypatch: pyt
 def test_long_references_are_rebuilt_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     converter = VoiceConverter.from_pretrained(attending(tmp_path / "tiny", correction=1.0))
     whole = residual_of(converter.enrol(recording(6.0)))
-    monkeypatch.setattr("timbrel.methods.correcting._PIECE", 150)
+    starts, rebuilt = list[int](), correcting._rebuilt
+
+    def noted(*given: Any) -> Tensor:
+        starts.append(given[-1])
+        return rebuilt(*given)
+
+    monkeypatch.setattr(correcting, "_PIECE", 150)
+    monkeypatch.setattr(correcting, "_rebuilt", noted)
     pieces = residual_of(converter.enrol(recording(6.0)))
+    assert starts == list(range(0, len(whole), 150))
+    assert len(starts) > 2
     # Only frames about the seams see less on one side; all others move with the mean alone.
     differs = (whole - pieces).abs().amax(dim=1) > 0.02
     assert pieces.shape == whole.shape

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from timbrel.config import decode_config
 from timbrel.errors import ConfigError
 from timbrel.train import recipe as recipes
+from timbrel.train import tasks
 from timbrel.train.recipe import OptimizerRecipe
 
 WriteRecipe = Callable[..., Path]
@@ -69,9 +72,27 @@ def test_an_unknown_recipe_lists_the_shipped_ones() -> None:
         recipes.load("nowhere.toml")
 
 
+#: What the networks of a task are called that have an optimizer.
+NETWORKS = {
+    "autovc": {"model"},
+    "converter": {"converter", "discriminator", "voices"},
+    "ge2e": {"model"},
+    "hifigan": {"generator", "discriminator"},
+    "istft": {"generator", "discriminator"},
+    "phonetic": {"model"},
+    "speaker": {"model"},
+    "vocgan": {"generator", "discriminator"},
+    "vqvc": {"model"},
+}
+
+
 @pytest.mark.parametrize("name", sorted(recipes.shipped()))
 def test_shipped_recipes_are_valid(name: str) -> None:
-    assert recipes.load(name).name == name
+    recipe = recipes.load(name)
+    assert recipe.name == name
+    settings = importlib.import_module(tasks.TASKS[recipe.task]).Settings
+    decode_config(recipe.settings, settings, name="settings")
+    assert recipe.optimizer.keys() <= NETWORKS[recipe.task]
 
 
 def test_differences_name_the_keys() -> None:
