@@ -7,8 +7,9 @@ from pathlib import Path
 
 import soundfile
 from tests.cli.conftest import Command, is_one_sentence
-from tests.methods.making import MEL, part, speechlike, vocoder, vqvc
+from tests.methods.making import MEL, autovc, part, speaker, speechlike, vocoder, vqvc
 
+from timbrel import checkpoint, registry
 from timbrel.audio.mel import PRESETS
 from timbrel.models.vocgan import VocGAN, VocGANConfig
 from timbrel.pipeline import VoiceConverter
@@ -25,6 +26,15 @@ def test_composed_parts_convert(timbrel: Command, tmp_path: Path) -> None:
     ended = timbrel("convert", "a.wav", "--target", "b.wav", "--model", "mine", "-o", "out.wav")
     assert ended.code == 0, ended.err
     assert soundfile.info("out.wav").duration == 2.0
+
+
+def test_an_encoder_is_joined_in_its_role(timbrel: Command, tmp_path: Path) -> None:
+    encoder = speaker()
+    parts = part(tmp_path / "autovc", autovc(encoder)), part(tmp_path / "encoder", encoder)
+    ended = timbrel("compose", "--converter", parts[0], "--speaker-encoder", parts[1], "-o", "mine")
+    assert ended.code == 0, ended.err
+    made = registry.parts(checkpoint.read(Path("mine")))
+    assert {role: one.family for role, one in made.items()} == {"converter": "autovc", "speaker": "speaker"}
 
 
 def test_a_pair_is_joined_as_its_recipe_says(timbrel: Command) -> None:

@@ -43,6 +43,15 @@ def test_silence_and_numbers_that_are_none_are_findings(timbrel: Command) -> Non
     assert timbrel("doctor", "--audio", "nan.wav", "--json").code == 1
 
 
+def test_the_reference_is_looked_at(timbrel: Command, demo_pair: tuple[Path, Path]) -> None:
+    samples, rate = soundfile.read(demo_pair[0])
+    soundfile.write("clipped.wav", np.clip(20 * samples, -1, 1), rate)
+    ended = timbrel("doctor", "--reference", "clipped.wav")
+    assert ended.code == 1, ended.err
+    assert "clipped.wav" in ended.out
+    assert "It is clipped" in ended.out
+
+
 def test_what_cannot_be_looked_at(timbrel: Command, tmp_path: Path) -> None:
     Path("text.wav").write_text("no audio")
     Path("text.npy").write_text("no array")

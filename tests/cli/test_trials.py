@@ -66,6 +66,28 @@ def test_librispeech_in_knn_vcs_protocol(timbrel: Command, librispeech: Path) ->
     assert Path("again.csv").read_text() == Path("pairs.csv").read_text()
 
 
+@pytest.mark.parametrize(("gender", "alike"), [("cross", False), ("same", True)])
+def test_pairs_within_a_sex_or_across(
+    timbrel: Command, librispeech: Path, gender: str, *, alike: bool
+) -> None:
+    options = ("--count", "6", "--gender", gender, "-o", "pairs.csv")
+    ended = timbrel("trials", "librispeech", librispeech, *options)
+    assert ended.code == 0, ended.err
+    women = {"61", "237"}
+    found = [(row["source_speaker"] in women, row["target_speaker"] in women) for row in rows("pairs.csv")]
+    assert len(found) == 6
+    assert {source == target for source, target in found} == {alike}
+
+
+def test_parallel_pairs_have_the_targets_own_recording_of_the_sentence(timbrel: Command, vctk: Path) -> None:
+    ended = timbrel("trials", "vctk", vctk, "--count", "6", "--parallel", "-o", "pairs.csv")
+    assert ended.code == 0, ended.err
+    for row in rows("pairs.csv"):
+        recording = Path(row["parallel"])
+        assert recording.parent.name == row["target_speaker"]
+        assert recording.stem.split("_")[1] == Path(row["source"]).stem.split("_")[1]
+
+
 def test_one_of_each_is_said_in_the_singular(timbrel: Command, librispeech: Path) -> None:
     ended = timbrel("trials", "librispeech", librispeech, "--count", "1", "-o", "one.csv")
     assert ended.out.startswith("one.csv: 1 pair, 1 source speaker and 1 target speaker\n"), ended.err

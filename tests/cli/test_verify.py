@@ -42,6 +42,20 @@ def test_the_threshold_can_be_given_or_chosen_by_its_errors(timbrel: Command, pe
     assert is_one_sentence(timbrel("verify", *pair, "--threshold", "far=0.0000001").err)
 
 
+def test_a_cohort_changes_what_a_score_means(timbrel: Command, people: Path) -> None:
+    for number in range(10):
+        samples, rate = soundfile.read(people / ("first", "second")[number % 2] / f"{number // 2 % 2}.wav")
+        start, folder = round((0.1 + 0.1 * number) * rate), Path("cohort") / f"{number}"
+        folder.mkdir(parents=True)
+        soundfile.write(folder / "one.wav", samples[start : start + rate], rate)
+    pair = people / "first" / "0.wav", people / "first" / "1.wav"
+    plain = timbrel("verify", *pair, "--threshold", "0.5")
+    normalised = timbrel("verify", *pair, "--threshold", "0.5", "--cohort", "cohort")
+    assert "person: " in normalised.out, normalised.err
+    score, other = (one.out.split("score ")[1].split(",")[0] for one in (plain, normalised))
+    assert score != other
+
+
 def test_a_corpus_gives_a_report_and_a_calibration_that_verify_uses(timbrel: Command, people: Path) -> None:
     ended = timbrel("verify", "--corpus", people, "-o", "report")
     assert ended.code == 0
@@ -106,6 +120,11 @@ def test_identify_ranks_and_may_say_nobody(timbrel: Command, people: Path) -> No
     known = timbrel("identify", asked, "--among", people)
     assert known.code == 0
     assert known.out.splitlines()[0] == "second"
+    assert "second (1 recording)" in known.out
+    assert "first (2 recordings)" in known.out
+    fewer = timbrel("identify", asked, "--among", people, "--top", "1")
+    assert "second (1 recording)" in fewer.out
+    assert "first (" not in fewer.out
     shutil.rmtree(people / "second")
     unknown = timbrel("identify", asked, "--among", people)
     assert (unknown.code, unknown.out.splitlines()[0]) == (1, "none of these")
