@@ -105,16 +105,21 @@ def without_module(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return dict(tensors)
 
 
-def rows(tensors: Mapping[str, Tensor], key: str, dimension: int = 0) -> int:
+def rows(
+    tensors: Mapping[str, Tensor], key: str, dimension: int = 0, called: Callable[[str], str] = str
+) -> int:
     """The size of a tensor, from which a size of the network follows.
+
+    Args:
+        called: what its publisher calls it, for errors.
 
     Raises:
         CheckpointError: there is no such tensor, or it has fewer dimensions.
     """
     if key not in tensors:
-        raise CheckpointError(f"{key} is missing.")
+        raise CheckpointError(f"{called(key)} is missing.")
     if tensors[key].dim() <= dimension:
-        raise CheckpointError(f"{key} is {tuple(tensors[key].shape)}, which has too few dimensions.")
+        raise CheckpointError(f"{called(key)} is {tuple(tensors[key].shape)}, which has too few dimensions.")
     return tensors[key].shape[dimension]
 
 

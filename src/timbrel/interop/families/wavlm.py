@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from timbrel.errors import CheckpointError, ConfigError
@@ -65,9 +66,11 @@ def convert(stored: Stored, options: Options) -> Imported:
     microsoft = any(name.endswith(".grep_a") for name in given)
     facts = _of_microsoft(stored.extras) if microsoft else _of_hugging_face(stored.extras)
     rename: Callable[[str], str] = _from_microsoft if microsoft else str
-    folded = fold({rename(name): tensor for name, tensor in given.items() if name not in _MASKS})
-    config, notes = _config(folded, facts, options)
-    names = {_OURS + rename(name): name for name in given}
+    folded = fold({name: tensor for name, tensor in given.items() if name not in _MASKS})
+    folded = {rename(name): tensor for name, tensor in folded.items()}
+    by_layer = "feature_extractor.conv_layers.1.layer_norm.weight" in folded
+    called: Callable[[str], str] = partial(_to_microsoft, by_layer=by_layer) if microsoft else str
+    config, notes = _config(folded, facts, options, called)
     return Imported(
         family="wavlm",
         config=config,
@@ -75,7 +78,7 @@ def convert(stored: Stored, options: Options) -> Imported:
         notes=notes,
         licence="CC BY-SA 3.0 as Hugging Face's page of the weights says; the code is MIT",
         source="Chen et al. 2022 (arXiv:2110.13900), microsoft/unilm",
-        published=lambda name: names.get(name, name.removeprefix(_OURS)),
+        published=lambda name: called(name.removeprefix(_OURS)),
     )
 
 
@@ -91,6 +94,21 @@ def _from_microsoft(name: str) -> str:
     if _LAYER.match(name):
         for old, new in _IN_LAYERS:
             name = name.replace(old, new)
+    return name
+
+
+def _to_microsoft(name: str, *, by_layer: bool) -> str:
+    convolution = re.fullmatch(r"feature_extractor\.conv_layers\.(\d+)\.(conv|layer_norm)\.(\w+)", name)
+    if convolution:
+        place, kind, value = convolution.groups()
+        part = "0" if kind == "conv" else "2.1" if by_layer else "2"
+        return f"feature_extractor.conv_layers.{place}.{part}.{value}"
+    for old, new in _RENAMED:
+        if name.startswith(new):
+            return old + name.removeprefix(new)
+    if _LAYER.match(name):
+        for old, new in _IN_LAYERS:
+            name = name.replace(new, old)
     return name
 
 
@@ -136,9 +154,10 @@ def _plain(facts: Mapping[str, Any], name: str, kind: type[T]) -> T | None:
 
 
 def _config(
-    tensors: Mapping[str, Tensor], facts: _Facts, options: Options
+    tensors: Mapping[str, Tensor], facts: _Facts, options: Options, called: Callable[[str], str]
 ) -> tuple[WavLMConfig, tuple[str, ...]]:
-    """The sizes, mostly from shapes, and what is to be said about them."""
+    """The sizes, mostly from shapes, and what is to be said about them; `called` gives published names."""
+    size = partial(rows, tensors, called=called)
     numbers = [int(found[1]) for name in tensors if (found := _LAYER.match(name))]
     count = max(numbers, default=-1) + 1
     layer = LAYER if options.layer is None else options.layer
@@ -148,24 +167,24 @@ def _config(
     usual = WavLMConfig()
     by_layer = "feature_extractor.conv_layers.1.layer_norm.weight" in tensors
     norm_first = by_layer if facts.norm_first is None else bool(facts.norm_first)
-    width = rows(tensors, "feature_projection.projection.weight")
-    group = rows(tensors, "encoder.pos_conv_embed.conv.weight", 1)
+    width = size("feature_projection.projection.weight")
+    group = size("encoder.pos_conv_embed.conv.weight", 1)
     attention = "encoder.layers.0.attention"
     config = _checked(
         layer=layer,
         final_norm=norm_first and layer == count,
         width=width,
-        heads=rows(tensors, f"{attention}.gru_rel_pos_const", 1),
-        feed_forward=rows(tensors, "encoder.layers.0.feed_forward.intermediate_dense.weight"),
-        conv_width=rows(tensors, "feature_extractor.conv_layers.0.conv.weight"),
+        heads=size(f"{attention}.gru_rel_pos_const", 1),
+        feed_forward=size("encoder.layers.0.feed_forward.intermediate_dense.weight"),
+        conv_width=size("feature_extractor.conv_layers.0.conv.weight"),
         conv_kernels=kernels,
         conv_strides=facts.strides or usual.conv_strides,
         conv_bias="feature_extractor.conv_layers.0.conv.bias" in tensors,
         conv_norm="layer" if by_layer else "group",
         norm_first=norm_first,
-        position_kernel=rows(tensors, "encoder.pos_conv_embed.conv.weight", 2),
+        position_kernel=size("encoder.pos_conv_embed.conv.weight", 2),
         position_groups=width // max(1, group),
-        buckets=rows(tensors, f"{attention}.rel_attn_embed.weight"),
+        buckets=size(f"{attention}.rel_attn_embed.weight"),
         max_distance=facts.max_distance or usual.max_distance,
     )
     return config, _notes(config, count, facts, options)
