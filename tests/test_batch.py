@@ -223,11 +223,11 @@ def test_an_interrupted_replacement_leaves_the_old_result_and_does_not_take_it_f
 
 
 @pytest.mark.parametrize(
-    "output", ["../escaped.wav", "/tmp/escaped.wav", "sub/../../escaped.wav", "link/escaped.wav"]
+    "output", ["../escaped.wav", "{folder}/escaped.wav", "sub/../../escaped.wav", "link/escaped.wav"]
 )
 def test_no_output_escapes_the_folder(folder: Path, output: str) -> None:
     (folder / "out" / "link").symlink_to(folder / "in")
-    [outcome] = run(folder, f"source,target,output\na.wav,b.wav,{output}\n")
+    [outcome] = run(folder, f"source,target,output\na.wav,b.wav,{output.format(folder=folder)}\n")
     assert outcome.state == "failed"
     assert "lies outside" in outcome.message
     assert not list(folder.rglob("escaped.wav"))
@@ -242,7 +242,7 @@ def test_an_output_of_unknown_format_is_refused(folder: Path) -> None:
 def test_no_output_replaces_an_input(folder: Path) -> None:
     (folder / "in" / "pairs.csv").write_text("source,target,output\na.wav,b.wav,a.wav\n")
     [row] = read_pairs(folder / "in" / "pairs.csv", folder / "in")
-    assert "would replace an input" in row.problem
+    assert row.problem.endswith("would replace an input.")
 
 
 def test_no_output_replaces_an_input_of_another_row(folder: Path) -> None:

@@ -46,9 +46,12 @@ def test_two_voices_in_one_recording() -> None:
     assert warning.startswith("0.wav: It seems to hold more than one voice")
 
 
-def test_recordings_of_two_people_name_the_fewer() -> None:
-    (warning,) = doubts(references([0.5], [1.4], [0.5], [0.6]), by_level)
-    assert warning.startswith("1.wav: It sounds like another person than the other recordings: ")
+@pytest.mark.parametrize(
+    ("angles", "odd"), [(([0.5], [1.4], [0.5], [0.6]), "1.wav"), (([1.4], [0.5], [0.5], [0.6]), "0.wav")]
+)
+def test_recordings_of_two_people_name_the_fewer(angles: tuple[list[float], ...], odd: str) -> None:
+    (warning,) = doubts(references(*angles), by_level)
+    assert warning.startswith(f"{odd}: It sounds like another person than the other recordings: ")
     assert "give each a weight" in warning
 
 

@@ -42,9 +42,13 @@ def test_noise_that_is_nearly_as_loud_as_speech_is_left_alone() -> None:
     samples = (np.concatenate([np.zeros(RATE), tone(1.0, 0.1), np.zeros(RATE)]) + hiss(3.0, 0.05)).astype(
         np.float32
     )
-    kept = sounding(samples, RATE)
-    assert kept.start <= RATE
-    assert kept.stop >= 2 * RATE
+    assert sounding(samples, RATE) == slice(0, 3 * RATE)
+
+
+def test_a_quiet_syllable_stays_where_no_pause_tells_the_noise() -> None:
+    # 15 dB below the other, and the quietest there is.
+    samples = np.concatenate([tone(0.5, 0.3 * 10 ** (-15 / 20)), tone(1.0, 0.3)]).astype(np.float32)
+    assert sounding(samples, RATE) == slice(0, len(samples))
 
 
 @pytest.mark.parametrize(

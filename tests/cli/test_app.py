@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,15 +12,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 
 import timbrel as package
 from timbrel import registry
 from timbrel.checkpoint import write
+from timbrel.cli.app import app
 from timbrel.cli.shared import progress_line
 
 from .conftest import Command, is_one_sentence
 
-COMMANDS = ("convert", "enrol", "models", "info", "demo", "train", "prepare")
+COMMANDS = {
+    *("adapt", "average", "calibrate", "compose", "convert", "corpus", "demo", "doctor", "enrol"),
+    *("evaluate", "identify", "import", "info", "listen", "models", "prepare", "pull", "remake"),
+    *("teach", "train", "trials", "verify"),
+}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["models"], ["--version"], ["convert", "--help"]])
@@ -89,7 +96,9 @@ def test_a_loop_of_links_is_no_traceback(
 def test_help_names_every_command(timbrel: Command) -> None:
     ended = timbrel("--help")
     assert ended.code == 0
-    assert all(name in ended.out for name in COMMANDS)
+    # A name stands at the beginning of its line, after a border.
+    assert set(re.findall(r"^\W ([a-z]+) ", ended.out, re.MULTILINE)) == COMMANDS
+    assert set(typer.main.get_command(app).commands) == COMMANDS
 
 
 def test_the_version(timbrel: Command) -> None:

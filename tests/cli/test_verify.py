@@ -163,6 +163,12 @@ def test_bad_input_ends_with_one_sentence(timbrel: Command, arguments: tuple[str
     assert list(Path().iterdir()) == []
 
 
+def test_a_split_that_the_corpus_lacks_is_refused(timbrel: Command, people: Path) -> None:
+    ended = timbrel("verify", "--corpus", people, "--split", "nosuch")
+    assert (ended.code, is_one_sentence(ended.err), ended.out) == (2, True, "")
+    assert 'has no split "nosuch": those it has are ' in ended.err
+
+
 def test_one_recording_twice_is_no_trial(timbrel: Command, people: Path) -> None:
     own = people / "first" / "0.wav"
     shutil.copy(own, "copy.wav")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import resource
 import shutil
@@ -84,12 +83,10 @@ def test_a_broken_line_is_taken_up_where_it_broke(publisher: Publisher, tmp_path
 def test_it_does_not_matter_where_it_breaks(
     opened: Publisher, tmp_path_factory: pytest.TempPathFactory, stops: list[int]
 ) -> None:
-    os.environ["SSL_CERT_FILE"] = str(opened.authority)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(opened.authority))
         opened.files, opened.ways = {"/file": BODY}, {"/file": ways.breaking(*stops)}
         assert fetch(opened, tmp_path_factory.mktemp("broken") / "file") == DIGEST
-    finally:
-        del os.environ["SSL_CERT_FILE"]
 
 
 def test_a_line_that_always_breaks_is_given_up_and_goes_on_another_day(

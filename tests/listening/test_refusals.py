@@ -160,10 +160,17 @@ def test_there_is_nothing_else_to_be_had(client: TestClient, path: str) -> None:
     assert "There is nothing here" in answer.text
 
 
-@pytest.mark.parametrize("method", ["post", "begin"])
-def test_forged_links_change_nothing(client: TestClient, store: Store, method: str) -> None:
-    assert client.post("/l/forged-forged-forged-forg/begin").status_code == 404
-    assert client.post("/join/forged-forged-forged-forg").status_code == 404
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/join/forged-forged-forged-forg", None),
+        ("/l/forged-forged-forged-forg/begin", None),
+        ("/l/forged-forged-forged-forg/tones/0", {"answer": 0}),
+        ("/l/forged-forged-forged-forg/ratings", {"position": 0, "answers": [3], "heard_seconds": 10.0}),
+    ],
+)
+def test_forged_links_change_nothing(client: TestClient, store: Store, path: str, body: object) -> None:
+    assert client.post(path, json=body).status_code == 404
     assert store.listeners() == []
 
 

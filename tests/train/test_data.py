@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from timbrel.errors import CorpusError, TrainingError
 from timbrel.train.data import Batch, Data, Place, check_sample_rate
@@ -135,6 +137,17 @@ def test_pitch_and_samples_stay_together_at_other_rates(raw_corpus: Path, tmp_pa
     np.testing.assert_array_equal(crop.audio[0].numpy(), expected)
     with pytest.raises(TrainingError, match="prepared at 22050 Hz and this recipe needs 16000 Hz"):
         check_sample_rate(data, 16000)
+
+
+def test_a_corpus_of_several_rates_is_refused(prepared: Path, recipe: DataRecipe, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(prepared, tmp_path / "corpus"))
+    other = root / "clips/bob/clip2.safetensors"
+    with safe_open(other, "numpy") as file:
+        metadata = file.metadata()
+    assert metadata["sample_rate"] == "16000"
+    save_file(load_file(other), other, metadata={**metadata, "sample_rate": "8000"})
+    with pytest.raises(CorpusError, match=r"clip2\.safetensors is at 8000 Hz.*prepare all at one rate"):
+        Data(root, recipe, "train", 0)
 
 
 def test_what_is_no_prepared_corpus_is_refused(tmp_path: Path, recipe: DataRecipe) -> None:

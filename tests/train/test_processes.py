@@ -6,7 +6,7 @@ The sums of gradients and code statistics come in another order, so equality is 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,8 +23,11 @@ NOT_ADDITIVE = {"perplexity", "kind", "seconds"}
 
 
 @pytest.fixture(scope="module")
-def one_thread() -> None:
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def assert_same_tensors(one: Path, two: Path) -> None:

@@ -14,7 +14,10 @@ from timbrel.train.spectral import SpectralDistance
 
 
 def speechlike(seed: int) -> torch.Tensor:
-    return 0.1 * torch.randn(2, 8000, generator=torch.Generator().manual_seed(seed)).cumsum(1).diff(dim=1)
+    """Noise that falls with frequency, at about the level of speech, (2, 8000)."""
+    steps = torch.randn(2, 8000, generator=torch.Generator().manual_seed(seed))
+    walk = steps.cumsum(1)
+    return 0.005 * (walk - walk.mean(dim=1, keepdim=True))
 
 
 def test_equal_waveforms_have_no_distance_and_louder_ones_that_of_their_gain() -> None:

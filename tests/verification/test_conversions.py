@@ -30,11 +30,30 @@ def test_the_share_accepted_is_counted(people: Path, small_encoder: Path, noise:
     assert [row.to_target for row in found.rows] == pytest.approx(to_target, abs=1e-6)
     assert [row.to_source for row in found.rows] == pytest.approx(to_source, abs=1e-6)
     assert found.spoofing.value == pytest.approx(2 / 3)
+    assert found.kept.value == pytest.approx(sum(s >= found.threshold for s in to_source) / 3)
     assert found.nearer == pytest.approx(sum(t > s for t, s in zip(to_target, to_source, strict=True)) / 3)
     between = float(values[first[0]] @ values[second[0]])
     assert found.unconverted.value == (1.0 if between >= threshold else 0.0)
     assert len(found.excluded) == 1
     assert "noise.wav" in found.excluded[0]
+
+
+def test_a_score_at_the_threshold_is_accepted(people: Path, small_encoder: Path) -> None:
+    hearing = Hearing(small_encoder)
+    first, second = ([people / name / f"{n}.wav" for n in range(3)] for name in ("first", "second"))
+    rows = [
+        Conversion(first[0], second[0], second[1]),
+        Conversion(second[0], first[0], first[1]),
+        Conversion(first[0], second[0], first[2]),
+    ]
+    scores = judge(rows, hearing, 0.0).rows
+    # Of three scores two lie at or above the one in the middle.
+    middle = sorted(row.to_target for row in scores)[1]
+    assert judge(rows, hearing, middle).spoofing.value == pytest.approx(2 / 3)
+    middle = sorted(row.to_source for row in scores)[1]
+    assert judge(rows, hearing, middle).kept.value == pytest.approx(2 / 3)
+    least = min(row.between for row in scores)
+    assert judge(rows, hearing, least).unconverted.value == 1.0
 
 
 def test_nothing_to_judge_is_refused(people: Path, small_encoder: Path, noise: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,21 +132,30 @@ def test_a_run_exports_an_encoder_and_draws_its_speakers(
     assert (tmp_path / "run/pictures/embeddings-00000004.png").stat().st_size > 1000
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """The order of sums, and so the last bit, goes with the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_killed_run_goes_on_as_if_nothing_had_been(
     corpus: Path, tmp_path: Path, start_timbrel: Callable[..., Any]
 ) -> None:
     file = recipe(corpus, tmp_path, run={"steps": 40, "save_every": 10, "validate_every": 20})
     process = start_timbrel("train", file, "--cpu", "--out", tmp_path / "killed")
+    deadline = time.monotonic() + 300
     while process.poll() is None and not (tmp_path / "killed/step-00000010").exists():
+        assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed/final").exists()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     loop.run(load(file), tmp_path / "killed", resume=True, cpu=True)
     loop.run(load(file), tmp_path / "whole", cpu=True)
-    torch.set_num_threads(threads)
     for name in ("model.safetensors", "training.safetensors"):
         one, two = (tmp_path / run / "final" / name for run in ("killed", "whole"))
         assert one.read_bytes() == two.read_bytes()
