@@ -18,7 +18,7 @@ def test_a_recording(timbrel: Command) -> None:
     soundfile.write("tone.flac", np.stack([tone, tone], axis=1), 44100)
     ended = timbrel("info", "tone.flac")
     assert ended.code == 0
-    for text in ("flac, 2.00 s", "44100 Hz", "2 channel(s)", "88200 frames", "-9.0 dBFS"):
+    for text in ("flac, 2.00 s", "44100 Hz", "2 channels", "88200 frames", "-9.0 dBFS"):
         assert text in ended.out
 
 

@@ -19,6 +19,7 @@ from timbrel.cli.shared import (
 from timbrel.errors import OutputError
 from timbrel.files import check_output
 from timbrel.registry import DEFAULT_MODEL
+from timbrel.wording import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -51,4 +52,4 @@ def enrol(
     voice = target_voice(converter, targets, denoise=denoise)
     warn(voice.warnings)
     voice.save(output, force=force)
-    typer.echo(f"{output}: {voice.seconds:.1f} s of speech from {len(voice.sources)} recording(s)")
+    typer.echo(f"{output}: {voice.seconds:.1f} s of speech from {counted(len(voice.sources), 'recording')}")

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from timbrel.wording import counted
+
 #: The condition of longer recordings is left out, since it takes the whole recording in memory.
 LONGEST_ASSESSED = 600.0
 #: Characters of a provenance that are shown; a recipe of training has thousands.
@@ -72,7 +74,7 @@ def _audio_lines(path: Path) -> Iterator[str]:
 
     audio = probe(path)
     yield f"{path}: {audio.format}, {audio.duration:.2f} s"
-    yield f"  format      {audio.sample_rate} Hz, {audio.channels} channel(s), {audio.frames} frames"
+    yield f"  format      {audio.sample_rate} Hz, {counted(audio.channels, 'channel')}, {audio.frames} frames"
     for name, text in read_metadata(path).items():
         yield f"  {name:<10}  {text}"
     if audio.duration > LONGEST_ASSESSED:
