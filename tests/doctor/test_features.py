@@ -133,7 +133,7 @@ def test_another_kind_is_found_without_the_recording(trap: int, spec: FeatureSpe
 def test_what_features_were_made_with_is_found(trap: int, changed: dict[str, Any]) -> None:
     audio = speech(pause=False)
     findings = diagnosed(mel(replace(WANTED, **changed), audio), audio=audio)
-    assert any(trap in one.traps for one in findings), findings
+    assert {each for one in findings for each in one.traps} == {trap}, findings
 
 
 def test_eps_inside_the_root_is_found() -> None:
