@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from timbrel.config import to_toml
 from timbrel.corpora import folder
@@ -36,6 +37,15 @@ def _write_corpus(root: Path, clips: int = 4) -> Path:
             sound = made_up_voice(f0, SECONDS + 0.1 * clip, 10 * number + clip)
             soundfile.write(root / speaker / f"clip{clip}.wav", sound, RATE)
     return root
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """The order of sums, and so the last bit, goes with the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from timbrel.cli.app import app
 from timbrel.errors import ConfigError, TrainingError
@@ -20,13 +19,7 @@ from timbrel.train import recipe as recipes
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """The order of sums, and so the last bit, goes with the number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def wait_for(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:

@@ -12,16 +12,20 @@ from timbrel.verification.hearing import Hearing
 from timbrel.verification.lists import Conversion
 
 
-def test_the_share_accepted_is_counted(people: Path, small_encoder: Path, noise: Path) -> None:
-    hearing = Hearing(small_encoder)
+def conversions(people: Path) -> list[Conversion]:
+    """Two that are the target's own recordings, and one that is the source's."""
     first, second = ([people / name / f"{n}.wav" for n in range(3)] for name in ("first", "second"))
-    # Two "conversions" that are the target's own recordings, one that is the source's, one that is noise.
-    rows = [
+    return [
         Conversion(first[0], second[0], second[1]),
         Conversion(second[0], first[0], first[1]),
         Conversion(first[0], second[0], first[2]),
-        Conversion(first[0], second[0], noise),
     ]
+
+
+def test_the_share_accepted_is_counted(people: Path, small_encoder: Path, noise: Path) -> None:
+    hearing = Hearing(small_encoder)
+    first, second = ([people / name / f"{n}.wav" for n in range(3)] for name in ("first", "second"))
+    rows = [*conversions(people), Conversion(first[0], second[0], noise)]
     values = dict(zip([*first, *second], hearing.hear([*first, *second]).values, strict=True))
     to_target = [float(values[row.converted] @ values[row.target]) for row in rows[:3]]
     to_source = [float(values[row.converted] @ values[row.source]) for row in rows[:3]]
@@ -40,12 +44,7 @@ def test_the_share_accepted_is_counted(people: Path, small_encoder: Path, noise:
 
 def test_a_score_at_the_threshold_is_accepted(people: Path, small_encoder: Path) -> None:
     hearing = Hearing(small_encoder)
-    first, second = ([people / name / f"{n}.wav" for n in range(3)] for name in ("first", "second"))
-    rows = [
-        Conversion(first[0], second[0], second[1]),
-        Conversion(second[0], first[0], first[1]),
-        Conversion(first[0], second[0], first[2]),
-    ]
+    rows = conversions(people)
     scores = judge(rows, hearing, 0.0).rows
     # Of three scores two lie at or above the one in the middle.
     middle = sorted(row.to_target for row in scores)[1]

@@ -6,7 +6,7 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,15 +130,6 @@ def test_a_run_exports_an_encoder_and_draws_its_speakers(
     assert 0 <= [row for row in rows if row["kind"] == "validation"][-1]["equal_error_rate"] <= 1
     assert rows[0]["scale"] == pytest.approx(10, abs=0.05)
     assert (tmp_path / "run/pictures/embeddings-00000004.png").stat().st_size > 1000
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """The order of sums, and so the last bit, goes with the number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.usefixtures("one_thread")

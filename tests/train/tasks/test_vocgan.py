@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -129,15 +128,6 @@ def test_training_lowers_the_loss_on_one_batch(prepared: Path) -> None:
         optimizer.step()
         losses.append(update.loss.item())
     assert losses[-1] < 0.8 * losses[0]
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """The order of sums, and so the last bit, goes with the number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.usefixtures("one_thread")

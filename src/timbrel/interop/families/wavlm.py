@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -88,13 +88,7 @@ def _from_microsoft(name: str) -> str:
         place, part, value = convolution.groups()
         kind = "conv" if part == "0" else "layer_norm"
         return f"feature_extractor.conv_layers.{place}.{kind}.{value}"
-    for old, new in _RENAMED:
-        if name.startswith(old):
-            return new + name.removeprefix(old)
-    if _LAYER.match(name):
-        for old, new in _IN_LAYERS:
-            name = name.replace(old, new)
-    return name
+    return _renamed(name, _RENAMED, _IN_LAYERS)
 
 
 def _to_microsoft(name: str, *, by_layer: bool) -> str:
@@ -103,12 +97,18 @@ def _to_microsoft(name: str, *, by_layer: bool) -> str:
         place, kind, value = convolution.groups()
         part = "0" if kind == "conv" else "2.1" if by_layer else "2"
         return f"feature_extractor.conv_layers.{place}.{part}.{value}"
-    for old, new in _RENAMED:
-        if name.startswith(new):
-            return old + name.removeprefix(new)
+    back = [[(new, old) for old, new in pairs] for pairs in (_RENAMED, _IN_LAYERS)]
+    return _renamed(name, *back)
+
+
+def _renamed(name: str, beginnings: Iterable[tuple[str, str]], inside: Iterable[tuple[str, str]]) -> str:
+    """With another beginning, or inside a layer with other parts; the first of each pair is replaced."""
+    for old, new in beginnings:
+        if name.startswith(old):
+            return new + name.removeprefix(old)
     if _LAYER.match(name):
-        for old, new in _IN_LAYERS:
-            name = name.replace(new, old)
+        for old, new in inside:
+            name = name.replace(old, new)
     return name
 
 
