@@ -26,11 +26,12 @@ from timbrel.train import log, state
 from timbrel.train.augment import Perturbation
 from timbrel.train.data import Batch, Data
 from timbrel.train.recipe import DataRecipe
-from timbrel.train.tasks.conversion import ConverterTask, Weights
+from timbrel.train.tasks.conversion import ConverterTask
 from timbrel.train.tasks.converter import Settings, build
 from timbrel.train.tasks.ears import Ears
 from timbrel.train.tasks.exchange import in_other_pitch
 from timbrel.train.tasks.guide import filter_distance
+from timbrel.train.tasks.judges import Weights
 from timbrel.train.tasks.scenes import Disturbance, Scene
 from timbrel.train.taught import speaker_vectors
 from timbrel.train.teachers import Resemblyzer

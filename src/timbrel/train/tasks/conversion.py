@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -25,9 +25,7 @@ from timbrel.errors import ConfigError
 from timbrel.methods.rehearing import reconsidered, speech
 from timbrel.models.converter import Converter, mel_pairs
 from timbrel.models.source_filter import random_sources
-from timbrel.models.speaker import ConvSpeakerEncoder
 from timbrel.models.voice_tokens import VoiceTokens
-from timbrel.train.adversary import Adversary
 from timbrel.train.average import follow
 from timbrel.train.data import Batch
 from timbrel.train.spectral import SpectralDistance
@@ -35,10 +33,10 @@ from timbrel.train.tasks import Export, Preview, Task, Update, mean_figures
 from timbrel.train.tasks.ears import Ears
 from timbrel.train.tasks.exchange import contest, in_other_pitch, next_rows
 from timbrel.train.tasks.guide import Guide, filter_distance
+from timbrel.train.tasks.judges import Adversaries, Known, Teachers, Weights
 from timbrel.train.tasks.scenes import Scene, Stage, pitch_of
 from timbrel.train.taught import speaker_vectors
-from timbrel.train.teachers import Resemblyzer
-from timbrel.train.voice_adversary import Lineup, VoiceAdversary
+from timbrel.train.voice_adversary import Lineup
 
 #: Content frames at either end of a converted piece that the student cannot hear well.
 _EDGE = 2
@@ -53,104 +51,6 @@ Content, pitch and energy of a recording and the frames of a reference in, wavef
 the one in the voice of the other. It goes with the content encoder it names, and no other. The voice
 that comes out should not be passed off as the person's own speech.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """Of the losses; conversions are made, and teachers heard, only for those above 0.
-
-    Fields:
-        mel, spectra: distances between what was rebuilt and what was recorded.
-        timbre: from a linear reading of the voice's summary to the teacher's vector of the reference.
-        adversarial: of deceiving the discriminators; `features` is relative to it.
-        voice: of deceiving the discriminator of voices.
-        likeness: between what our speaker encoder's blocks make of what was rebuilt and of what was recorded,
-            relative to the size of the latter.
-        similarity: from the teacher's vector of what was converted to that of its reference.
-        speaker: the same by our speaker encoder.
-        apart: of how much nearer to its source's voice than strangers are, by our speaker encoder, what was
-            converted still is.
-        words: from what the student hears in what was converted to what it hears in the recording.
-        guided: from the filters of what was converted to those that a converter with guidance has for it.
-    """
-
-    mel: float = 3.75
-    spectra: float = 2.0
-    timbre: float = 0.5
-    adversarial: float = 0.0
-    features: float = 2.0
-    voice: float = 0.0
-    likeness: float = 0.0
-    similarity: float = 0.0
-    speaker: float = 0.0
-    apart: float = 0.0
-    words: float = 0.0
-    guided: float = 0.0
-
-    @property
-    def converts(self) -> bool:
-        """Whether anything is said in another voice."""
-        return max(self.similarity, self.speaker, self.apart, self.words, self.voice, self.guided) > 0
-
-    @property
-    def hears(self) -> bool:
-        """Whether our speaker encoder is needed."""
-        return max(self.likeness, self.speaker, self.apart, self.voice) > 0
-
-
-@dataclass(frozen=True, slots=True)
-class Teachers:
-    """Frozen networks that the converter learns from.
-
-    Fields:
-        resemblyzer: needed if `Weights.similarity` is above 0.
-        own: ours, needed if `Weights.hears`.
-        guide: a converter, needed if `Weights.guided` is above 0.
-    """
-
-    resemblyzer: Resemblyzer | None = None
-    own: ConvSpeakerEncoder | None = None
-    guide: Guide | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Adversaries:
-    """Discriminators, trained beside the converter.
-
-    Fields:
-        sound: needed if `Weights.adversarial` is above 0.
-        voice: needed if `Weights.voice` is.
-        voice_after: steps in which the latter learns before the converter begins to deceive it.
-        alone: steps at the beginning in which both learn and the converter does not: one that is good
-            already loses what it has to discriminators that cannot tell anything apart yet.
-    """
-
-    sound: Adversary | None = None
-    voice: VoiceAdversary | None = None
-    voice_after: int = 0
-    alone: int = 0
-
-    @property
-    def networks(self) -> dict[str, nn.Module]:
-        """Those that there are, by the names that they are trained and kept under."""
-        both: dict[str, nn.Module | None] = {"discriminator": self.sound, "voices": self.voice}
-        return {name: network for name, network in both.items() if network is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """The teacher's vectors of the references, (B, 256), and which of them hold, (B,)."""
-
-    vectors: Tensor
-    counts: Tensor
-
-    def select(self, rows: Tensor) -> _Known:
-        return _Known(self.vectors[rows], self.counts[rows])
-
-    def distance(self, vectors: Tensor) -> Tensor:
-        """Mean cosine distance of (B, 256) to those that hold, ()."""
-        distance = 1 - functional.cosine_similarity(vectors, self.vectors, dim=-1)
-        return (distance * self.counts).sum() / self.counts.sum().clamp(min=1)
 
 
 class ConverterTask(Task):
@@ -380,22 +280,22 @@ class ConverterTask(Task):
         mel, spectra = self.distance(rebuilt, target)
         return {"mel": mel, "spectra": spectra}
 
-    def _reading(self, voice: VoiceTokens, known: _Known) -> dict[str, Tensor]:
+    def _reading(self, voice: VoiceTokens, known: Known) -> dict[str, Tensor]:
         with torch.autocast(voice.summary.device.type, enabled=False):
             read = self.reading(voice.summary.float())
         return {"timbre": known.distance(read)}
 
-    def _known(self, scene: Scene) -> _Known:
+    def _known(self, scene: Scene) -> Known:
         """Stored are the teacher's vectors of clips as they were recorded; of others only it can say them."""
         stored = torch.from_numpy(speaker_vectors(self.root, scene.references)).to(scene.target.device)
         changed = ~scene.as_recorded
         if self.resemblyzer is None or not bool(changed.any()):
-            return _Known(stored, scene.as_recorded)
+            return Known(stored, scene.as_recorded)
         with torch.no_grad():
             seconds = round(_HEARD_SECONDS * self.model.config.mel.sample_rate)
             heard = self.resemblyzer(scene.reference[changed, :seconds])
         vectors = stored.index_put((changed.nonzero()[:, 0],), heard.to(stored.dtype))
-        return _Known(vectors, torch.ones_like(changed))
+        return Known(vectors, torch.ones_like(changed))
 
     def _ears(self, rebuilt: Tensor, converted: Tensor, scene: Scene) -> Ears | None:
         if self.own is None or not self.weights.hears:
@@ -424,7 +324,7 @@ class ConverterTask(Task):
         voices = torch.cat([own, next_rows(len(converted))]).to(rebuilt.device)
         return Lineup(recorded, made, references, voices, scene.speakers)
 
-    def _conversion(self, converted: Tensor, scene: Scene, known: _Known) -> dict[str, Tensor]:
+    def _conversion(self, converted: Tensor, scene: Scene, known: Known) -> dict[str, Tensor]:
         figures, count = {}, len(converted)
         there = next_rows(count)
         if self.weights.words > 0:

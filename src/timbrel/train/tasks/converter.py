@@ -19,8 +19,9 @@ from timbrel.train.adversary import Adversary
 from timbrel.train.data import Data, check_sample_rate
 from timbrel.train.start import start_from
 from timbrel.train.state import TENSORS, restore
-from timbrel.train.tasks.conversion import Adversaries, ConverterTask, Teachers, Weights
+from timbrel.train.tasks.conversion import ConverterTask
 from timbrel.train.tasks.guide import Guide
+from timbrel.train.tasks.judges import Adversaries, Teachers, Weights
 from timbrel.train.tasks.scenes import Disturbance, Stage
 from timbrel.train.teachers import SAMPLE_RATE, Resemblyzer
 from timbrel.train.voice_adversary import VoiceAdversary
