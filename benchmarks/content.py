@@ -34,6 +34,7 @@ from timbrel.audio.loudness import level_gain
 from timbrel.audio.mel import PRESETS, MelSpectrogram
 from timbrel.corpora.prepared import Clip, read_index
 from timbrel.models.phonetic import HOP, WAVEFORM, PhoneticEncoder
+from timbrel.train.data import FULL_SCALE
 
 #: For comparison: the front end of the converter.
 _MEL = PRESETS["timbrel-16k"]
@@ -93,7 +94,7 @@ def arguments() -> argparse.Namespace:
         type=int,
         nargs="*",
         default=[0, 32, 64, 112, 160],
-        help="directions (default: %(default)s)",
+        help="directions, no more than the encoder has (default: %(default)s)",
     )
     return parser.parse_args()
 
@@ -118,7 +119,7 @@ def heard(encoder: PhoneticEncoder, root: Path, clips: list[Clip], details: list
         phones = aligned(aligner, audio, clip.text)
         if phones is None:
             continue
-        samples = audio.astype(np.float32) / 32768
+        samples = audio.astype(np.float32) / FULL_SCALE
         waveform = torch.from_numpy(samples * np.float32(level_gain(samples, WAVEFORM.sample_rate)))
         features = {name: frames.numpy() for name, frames in said(encoder, front_end, waveform, details)}
         count = min(len(phones), *(len(frames) for frames in features.values()))
@@ -140,8 +141,10 @@ def said(
         yield f"layer {number}", frames[0]
     content, width = encoder(waveform[None, :, None])[0], encoder.config.width
     for detail in details:
-        yield f"content, detail {detail}", content[:, : width + detail]
-    yield "detail alone", content[:, width:]
+        if detail <= encoder.config.detail:
+            yield f"content, detail {detail}", content[:, : width + detail]
+    if encoder.config.detail:
+        yield "detail alone", content[:, width:]
 
 
 def aligned(aligner: Any, audio: np.ndarray, text: str) -> np.ndarray | None:
